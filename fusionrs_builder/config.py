@@ -1,0 +1,263 @@
+"""fusionrs.toml: what to build. Every flag is also a key here; a flag given wins, and is written back to the file.
+
+The models below are the single list of parameters: the CLI makes its options from them (`cli/options.py`), the file is
+checked against them, and each stage is handed the one that concerns it.
+"""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomlkit
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from fusionrs_builder.errors import UsageError
+from fusionrs_builder.workspace import Workspace
+
+CONFIG = "fusionrs.toml"
+
+Band = Literal["nir", "swir", "mwir", "lwir"]
+
+
+def _from_text(value: Any) -> Any:
+    """Flags arrive as `a,b` or `k=v,k=v`; the file holds lists and tables."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if parts and all("=" in part for part in parts):
+        return dict(part.split("=", 1) for part in parts)
+    return parts
+
+
+Listed = BeforeValidator(_from_text)
+
+
+class Section(BaseModel):
+    """A table of fusionrs.toml. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class BuildSettings(Section):
+    """What all stages share."""
+
+    shard_records: int = Field(1000, ge=1, le=100_000, description="records a shard, at most")
+    shard_mb: int = Field(256, ge=1, description="megabytes of source a shard, about")
+    max_reject_rate: float = Field(0.05, ge=0, le=1, description="share of refused items above which a command fails")
+    seed: int = Field(0, ge=0, description="seed of every random choice")
+
+
+class CorpusSettings(Section):
+    """One corpus: where it is, how it is laid out, and what its publisher allows."""
+
+    source: str = Field("", alias="from", description="folder that holds the corpus as published")
+    format: str = Field("", description="layout of the files: " + "class-folders, voc, tiles, geotiff, bands")
+    modality: Literal["rgb", "ir"] = Field("rgb", description="what ordinary image files show")
+    band: Band | None = Field(None, description="band of infrared image files (with modality = ir)")
+    bands: Annotated[dict[str, str], Listed] = Field(
+        default_factory=dict,
+        description="where each band is: red=1,green=2,blue=3,nir=4 (geotiff) or red=*_B4.tif,... (bands)",
+    )
+    prefer: Annotated[tuple[Band, ...], Listed] = Field(
+        ("nir", "lwir", "swir", "mwir"), description="which measured band becomes `ir`, best first"
+    )
+    sensor: str = Field("", description="name of the instrument, for ir_source")
+    stretch: Annotated[dict[str, tuple[float, float]] | None, Listed] = Field(
+        None, description="linear stretch a band, in the table only: visible = [0, 3000], nir = [0, 5000]"
+    )
+    include: str = Field("", description="only files whose path matches this pattern, e.g. *_ms.tif")
+    labels: Annotated[tuple[str, ...], Listed] = Field((), description="labels every record of the corpus has")
+    ignore_labels: Annotated[tuple[str, ...], Listed] = Field(
+        (), description="labels that are not objects, e.g. DontCare"
+    )
+    acquired: str = Field("", description="regular expression with groups y, m, d that finds the date in a key")
+    image_size: int | None = Field(
+        None, ge=16, le=4096, description="resize so that the shorter side has this many pixels"
+    )
+    tile: int | None = Field(None, ge=16, le=8192, description="cut larger images into tiles of this many pixels")
+    overlap: int = Field(0, ge=0, description="pixels shared by neighbouring tiles")
+    min_side: int = Field(16, ge=1, description="smaller images are refused")
+    min_valid: float = Field(0.5, ge=0, le=1, description="share of pixels with data below which a record is refused")
+    image_format: Literal["jpeg", "png"] = Field(
+        "jpeg", description="how an RGB image that is resized or cut is encoded"
+    )
+    limit: int | None = Field(None, ge=1, description="take only the first N items")
+    title: str = Field("", description="full name of the corpus")
+    license: str = Field("", description="SPDX name, or the publisher's words")
+    license_url: str = Field("", description="where the licence can be read")
+    attribution: str = Field("", description="the line to show with the images")
+    redistributable: bool = Field(False, description="the licence lets pixels be published again")
+    source_url: str = Field("", description="where the corpus is published")
+    source_revision: str = Field("", description="commit, version or date of the copy")
+    family: str = Field("", description="corpora that share images have one family")
+
+    @field_validator("overlap")
+    @classmethod
+    def _overlap_below_tile(cls, overlap: int, info: Any) -> int:
+        tile = info.data.get("tile")
+        if overlap and (tile is None or overlap >= tile):
+            raise ValueError("overlap must be smaller than tile: give both, e.g. tile = 512, overlap = 64")
+        return overlap
+
+
+class TranslateSettings(Section):
+    """How the infrared view of an RGB image is drawn."""
+
+    translator: str = Field(
+        "nir-small", description="gray, gray-inverted, duplicate, nir-small, a folder, or hf://ORG/NAME"
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the network")
+    ir_format: Literal["jpeg", "png"] = Field("jpeg", description="how translated infrared is encoded")
+
+
+class CaptionSettings(Section):
+    """Who writes the captions."""
+
+    captioner: Literal["grounded"] = Field(
+        "grounded", description="grounded: built in, from labels, boxes and measurements"
+    )
+    scene_captions: int = Field(2, ge=1, le=5, description="scene captions a record, at least")
+    ir_captions: int = Field(2, ge=1, le=5, description="infrared captions a record")
+
+
+class CurateSettings(Section):
+    """How records are grouped and split."""
+
+    split: Annotated[tuple[float, float, float], Listed] = Field(
+        (0.90, 0.05, 0.05), description="shares of train, validation and test"
+    )
+
+    @field_validator("split")
+    @classmethod
+    def _sums_to_one(cls, split: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(split) < 0 or abs(sum(split) - 1) > 1e-6:
+            raise ValueError("the three shares must be positive and sum to 1, e.g. 0.90,0.05,0.05")
+        return split
+
+
+class PushSettings(Section):
+    """What is released."""
+
+    name: str = Field("fusionrs", pattern=r"^[A-Za-z0-9][\w.-]*$", description="name of the release folder")
+    title: str = Field("FusionRS", description="title of the dataset card")
+    file_mb: int = Field(400, ge=1, le=5000, description="megabytes a Parquet file, about")
+
+
+class Settings(Section):
+    """The whole file."""
+
+    build: BuildSettings = BuildSettings()
+    corpora: dict[str, CorpusSettings] = Field(default_factory=dict)
+    translate: TranslateSettings = TranslateSettings()
+    caption: CaptionSettings = CaptionSettings()
+    curate: CurateSettings = CurateSettings()
+    push: PushSettings = PushSettings()
+
+    @field_validator("corpora")
+    @classmethod
+    def _corpus_names(cls, corpora: dict[str, CorpusSettings]) -> dict[str, CorpusSettings]:
+        for name in corpora:
+            check_name(name)
+        return corpora
+
+
+def check_name(name: str) -> str:
+    """A corpus name is part of file names and record ids.
+
+    Raises:
+        ValueError: it holds anything but lower-case letters, digits, `-` and `_`.
+    """
+    if not name or not name.isascii() or not all(c.isalnum() or c in "-_" for c in name) or name != name.lower():
+        raise ValueError(f"corpus name {name!r}: use lower-case letters, digits, - and _ only, e.g. my-corpus")
+    return name
+
+
+def load(workspace: Workspace) -> Settings:
+    """Read and check fusionrs.toml; defaults where the file or a key is missing.
+
+    Raises:
+        UsageError: not TOML, an unknown key, or a value out of range; the message names the key and the fix.
+    """
+    return parse(_document(workspace).unwrap(), workspace.path(CONFIG))
+
+
+def parse(values: dict[str, Any], where: str) -> Settings:
+    """Check a whole configuration. `where` names it in errors."""
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise UsageError("\n".join(f"{where}: {_explain(item)}" for item in error.errors())) from None
+
+
+def update(workspace: Workspace, table: tuple[str, ...], values: dict[str, Any], save: bool = True) -> Settings:
+    """Set keys of one table, check the whole, and write the file back with its comments kept.
+
+    Args:
+        workspace: where fusionrs.toml is.
+        table: `("translate",)` or `("corpora", "naip")`.
+        values: keys to set; None leaves a key as it is.
+        save: False checks only (for a dry run).
+
+    Returns:
+        The settings as they now are.
+
+    Raises:
+        UsageError: as `load`.
+    """
+    document = _document(workspace)
+    before = tomlkit.dumps(document)
+    place: Any = document
+    for name in table:
+        if name not in place:
+            place.add(name, tomlkit.table(is_super_table=name == "corpora"))
+        place = place[name]
+    for key, value in values.items():
+        if value is not None and place.get(key) != value:
+            place[key] = value
+    settings = parse(document.unwrap(), "flags" if not save else workspace.path(CONFIG))
+    after = tomlkit.dumps(document)
+    if save and after != before:
+        workspace.write_bytes(CONFIG, after.encode())
+    return settings
+
+
+def _document(workspace: Workspace) -> tomlkit.TOMLDocument:
+    if not workspace.exists(CONFIG):
+        return tomlkit.document()
+    try:
+        return tomlkit.parse(workspace.read_bytes(CONFIG).decode())
+    except (tomlkit.exceptions.ParseError, UnicodeDecodeError) as error:
+        raise UsageError(f"{workspace.path(CONFIG)} is not valid TOML: {error}") from None
+
+
+def _explain(item: Any) -> str:
+    """One validation error as `key: what is wrong and what to do`."""
+    parts = [str(part) for part in item["loc"]]
+    key = ".".join(parts)
+    if item["type"] != "extra_forbidden":
+        given = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
+        return f"{key}: {item['msg'].removeprefix('Value error, ')}{given}"
+    model: Any = Settings
+    for part in parts[:-1]:
+        model = CorpusSettings if model is None else {**_sections(), "corpora": None}.get(part, model)
+    names = [field.alias or name for name, field in (model or CorpusSettings).model_fields.items()]
+    close = difflib.get_close_matches(parts[-1], names, n=1)
+    return f"{key}: unknown key; " + (f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(names)}")
+
+
+def _sections() -> dict[str, type[Section]]:
+    return {
+        name: field.annotation
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    }
+
+
+def samples_folder() -> Path | None:
+    """The folder of real sample corpora: `FUSIONRS_SAMPLES`, else `../shared/data` beside the working directory."""
+    named = os.environ.get("FUSIONRS_SAMPLES")
+    if named:
+        return Path(named)
+    beside = Path("../shared/data")
+    return beside if beside.is_dir() else None

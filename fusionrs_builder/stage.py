@@ -1,0 +1,172 @@
+"""A stage turns shards of its input layers into shards of the layer it writes.
+
+The whole idea: `tasks` lists what should stand, with a fingerprint each; those that do not stand yet are `prepare`d and
+handed to workers; a worker yields rows, and `Reject`s for what could not become one; `make` writes them.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from fusionrs_builder.errors import FusionError
+from fusionrs_builder.workspace import Footer, Row, Workspace, refused_by_reason
+
+
+@dataclass(frozen=True)
+class Reject:
+    """An item that never became a record.
+
+    Attributes:
+        key: the publisher's key.
+        reason: a short code, counted in every summary.
+        message: what happened and what could be done.
+        files: the files it came from.
+    """
+
+    key: str
+    reason: str
+    message: str
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard to be made.
+
+    Attributes:
+        shard: its name.
+        fingerprint: of what would be written now.
+        items: how many items go in.
+        inputs: content of each input layer's shard.
+        payload: what the worker needs beyond the input shards; set by `Stage.prepare`, picklable.
+    """
+
+    shard: str
+    fingerprint: str
+    items: int
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    payload: Any = None
+
+
+Worker = Callable[[Workspace, Task], Iterator[Row | Reject]]
+
+
+class Stage(ABC):
+    """One step of the build. Instances are picklable: they travel to the worker processes.
+
+    Attributes:
+        name: the command that runs it.
+        version: raised when the code writes something else from the same input.
+        reads: layers whose shards it reads, the first one setting the order.
+        writes: the layer it writes.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    reads: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[str]
+
+    @abstractmethod
+    def params(self) -> Mapping[str, Any]:
+        """Whatever changes the output: resolved parameters, model and prompt hashes. JSON values only."""
+
+    @abstractmethod
+    def open(self, device: str) -> Worker:
+        """Load what is heavy, once a process, and return the function that makes the rows of a task."""
+
+    def fingerprint(self, **inputs: Any) -> str:
+        """sha256 over the stage's version, its parameters and the given inputs."""
+        return digest({"stage": self.name, "version": self.version, "params": self.params(), "inputs": inputs})
+
+    def tasks(self, workspace: Workspace) -> list[Task]:
+        """What should stand in the layer, given the input layers as they are now.
+
+        Raises:
+            FusionError: an input shard is missing, or was made from something older than what stands now.
+        """
+        tasks = []
+        for shard, first in workspace.footers(self.reads[0]).items():
+            inputs = {self.reads[0]: first.content}
+            for layer in self.reads[1:]:
+                footer = workspace.footer(layer, shard)
+                if footer is None or any(inputs[name] != made_of for name, made_of in footer.inputs.items()):
+                    state = "missing" if footer is None else "out of date"
+                    raise FusionError(f"{layer}/{shard} is {state}: run `fusionrs-build {MADE_BY[layer]}` first")
+                inputs[layer] = footer.content
+            tasks.append(Task(shard, self.fingerprint(**inputs), first.rows, inputs))
+        return tasks
+
+    def prepare(self, workspace: Workspace, pending: Sequence[Task]) -> list[Task]:
+        """Give the tasks that will run their payload. Runs once, in the parent process, only when there is work."""
+        return list(pending)
+
+
+MADE_BY = {"rgb": "download", "ir": "translate", "captions": "caption", "curation": "curate"}
+"""The command that writes each layer."""
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON value in its canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def is_done(workspace: Workspace, stage: Stage, task: Task) -> bool:
+    footer = workspace.footer(stage.writes, task.shard)
+    return footer is not None and footer.fingerprint == task.fingerprint
+
+
+def make(
+    workspace: Workspace, stage: Stage, worker: Worker, task: Task, progress: Callable[[int], None] = lambda n: None
+) -> Footer:
+    """Make one shard: rows to the layer, rejects to `rejects/`, the count of both to the footer.
+
+    Args:
+        workspace: where.
+        stage: what.
+        worker: from `stage.open`.
+        task: which shard.
+        progress: called with the number of items done since the last call.
+
+    Returns:
+        The footer of the finished shard.
+
+    Raises:
+        FusionError: the worker gave more or fewer answers than the task has items; nothing is written.
+    """
+    rejects: list[Reject] = []
+    reasons: list[str] = []
+    with workspace.writer(stage.writes, task.shard) as writer:
+        answers = 0
+        for answer in worker(workspace, task):
+            answers += 1
+            if isinstance(answer, Reject):
+                rejects.append(answer)
+                reasons.append(answer.reason)
+            else:
+                writer.write(answer)
+                if answer.get("reason"):
+                    reasons.append(answer["reason"])
+            progress(1)
+        if answers != task.items:
+            raise FusionError(f"{stage.name}: {task.items} items of shard {task.shard} gave {answers} answers")
+        footer = Footer(
+            stage.name, task.fingerprint, inputs=dict(task.inputs), items=answers, refused=refused_by_reason(reasons)
+        )
+        # The rejects first: the shard itself is what says that both are done.
+        write_rejects(workspace, stage, task, rejects)
+        return writer.commit(footer)
+
+
+def write_rejects(workspace: Workspace, stage: Stage, task: Task, rejects: Sequence[Reject]) -> None:
+    """Write the rejects of a shard that makes records; a shard without any has no file there."""
+    if stage.reads:
+        return  # later stages keep the row and say why in it
+    workspace.remove("rejects", task.shard)
+    if rejects:
+        with workspace.writer("rejects", task.shard) as writer:
+            for reject in rejects:
+                writer.write({**vars(reject), "files": list(reject.files)})
+            writer.commit(Footer(stage.name, task.fingerprint, items=len(rejects)))
