@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from fusionrs_builder.errors import FusionError
-from fusionrs_builder.workspace import Footer, Row, Workspace, refused_by_reason
+from fusionrs_builder.workspace import Footer, Row, ShardWriter, Workspace, refused_by_reason
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Stage(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     reads: ClassVar[tuple[str, ...]] = ()
-    writes: ClassVar[str]
+    writes: str
 
     @abstractmethod
     def params(self) -> Mapping[str, Any]:
@@ -102,6 +102,10 @@ class Stage(ABC):
     def prepare(self, workspace: Workspace, pending: Sequence[Task]) -> list[Task]:
         """Give the tasks that will run their payload. Runs once, in the parent process, only when there is work."""
         return list(pending)
+
+    def writer(self, workspace: Workspace, task: Task) -> ShardWriter:
+        """The writer of one task's file."""
+        return workspace.writer(self.writes, task.shard)
 
 
 MADE_BY = {"rgb": "download", "ir": "translate", "captions": "caption", "curation": "curate"}
@@ -138,7 +142,7 @@ def make(
     """
     rejects: list[Reject] = []
     reasons: list[str] = []
-    with workspace.writer(stage.writes, task.shard) as writer:
+    with stage.writer(workspace, task) as writer:
         answers = 0
         for answer in worker(workspace, task):
             answers += 1
