@@ -66,7 +66,11 @@ class CorpusSettings(Section):
     stretch: Annotated[dict[str, tuple[float, float]] | None, Listed] = Field(
         None, description="linear stretch a band, in the table only: visible = [0, 3000], nir = [0, 5000]"
     )
-    include: str = Field("", description="only files whose path matches this pattern, e.g. *_ms.tif")
+    include: str = Field("", description="only images whose path matches this pattern, e.g. *_ms.tif")
+    annotations: str = Field(
+        "", description="GeoJSON of an image, relative to it: {stem}.geojson or ../../labels/{folder}/{stem}.geojson"
+    )
+    object_label: str = Field("", description="label of objects whose annotation names none")
     labels: Annotated[tuple[str, ...], Listed] = Field((), description="labels every record of the corpus has")
     ignore_labels: Annotated[tuple[str, ...], Listed] = Field(
         (), description="labels that are not objects, e.g. DontCare"

@@ -1,0 +1,64 @@
+"""Multi-band GeoTIFFs with a band map (NAIP: red=1,green=2,blue=3,nir=4; Sentinel-2 stacks: red=4,...,nir=8).
+
+Where `annotations` names a GeoJSON beside the image ({stem}_labels.geojson), its polygons become boxes.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fusionrs_builder.corpora import geojson, raster
+from fusionrs_builder.corpora.reader import RASTER_SUFFIXES, Item, Reader, Refused, Sample, stem
+from fusionrs_builder.errors import UsageError
+
+
+class GeoTiff(Reader):
+    """Windows of multi-band rasters; `bands` says which band is which."""
+
+    suffixes = RASTER_SUFFIXES
+
+    def __init__(self, root: Path, settings: Any) -> None:
+        super().__init__(root, settings)
+        try:
+            self.numbers = {name: int(number) for name, number in settings.bands.items()}
+        except ValueError:
+            raise UsageError("bands: give numbers for geotiff, e.g. red=1,green=2,blue=3,nir=4") from None
+        if not self.numbers:
+            raise UsageError("bands: geotiff needs a band map, e.g. --bands red=1,green=2,blue=3,nir=4")
+        self.infrared = next((band for band in settings.prefer if band in self.numbers), None)
+
+    def items(self) -> Iterator[Item]:
+        for path in self.images():
+            folder, name = path.rpartition("/")[0], stem(path.rpartition("/")[2])
+            beside = self.settings.annotations.format(stem=name, folder=folder.rpartition("/")[2])
+            annotation = "/".join(filter(None, [folder, beside]))
+            annotations = (annotation,) if beside and (self.root / annotation).is_file() else ()
+            item = Item(stem(path), (path,), annotations, (self.root / path).stat().st_size)
+            try:
+                yield from self.tiled(item, raster.size(self.root / path) if self.settings.tile else None)
+            except Refused as refused:
+                yield Item(item.key, item.files, bytes=item.bytes, fault=(refused.reason, refused.message))
+
+    def _bands(self, item: Item) -> dict[str, tuple[Path, int]]:
+        return {name: (self.root / item.files[0], number) for name, number in self.numbers.items()}
+
+    def values(self, item: Item) -> Mapping[str, NDArray[Any]]:
+        return raster.thumbnail(self._bands(item))
+
+    def read(self, item: Item) -> Sample:
+        sample = raster.sample(self._bands(item), item.window, self.infrared, self.settings.sensor)
+        for path in item.annotations:
+            if sample.crs is None:
+                raise Refused("not_georeferenced", f"{item.files[0]} has no CRS, so {path} cannot be placed")
+            sample.boxes += geojson.objects(
+                self.bytes_of(path),
+                path,
+                lambda points: raster.to_pixels(self.root / item.files[0], item.window, points),
+                self.settings.object_label,
+            )
+        return sample
+
+
+READER = GeoTiff

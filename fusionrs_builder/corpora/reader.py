@@ -1,0 +1,206 @@
+"""What a reader of an annotation format is: it lists the items of a corpus, and reads one.
+
+A reader neither resizes, encodes nor hashes: `harmonise.py` turns what it reads into a row. A new format is a subclass
+with `items` and `read`, in a file of its own in `formats/`.
+"""
+
+import fnmatch
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fusionrs_builder.config import CorpusSettings
+from fusionrs_builder.errors import FusionError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2")
+RASTER_SUFFIXES = (".tif", ".tiff", ".gtif", ".jp2", ".vrt", ".img")
+
+Window = tuple[int, int, int, int]
+"""Column and row of the upper left pixel, width, height."""
+
+
+class Refused(Exception):  # noqa: N818 - not an error of the program: a counted outcome
+    """The item cannot become a record.
+
+    Args:
+        reason: short code, counted.
+        message: what is wrong and what could be done.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason, self.message = reason, message
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that becomes a record or a reject.
+
+    Attributes:
+        key: the publisher's key, unique in the corpus; a tile adds its place.
+        files: the image files it comes from, relative to the corpus folder.
+        annotations: the annotation files, likewise.
+        bytes: size of its source, for the size of shards.
+        window: the tile to cut, None for the whole image.
+        split: the publisher's split.
+        labels: class names known from the layout.
+        fault: reason and message, when listing already found it unusable.
+    """
+
+    key: str
+    files: tuple[str, ...]
+    annotations: tuple[str, ...] = ()
+    bytes: int = 0
+    window: Window | None = None
+    split: str = ""
+    labels: tuple[str, ...] = ()
+    fault: tuple[str, str] | None = None
+
+
+@dataclass
+class Sample:
+    """What a reader found for an item.
+
+    Attributes:
+        rgb: the published image file, or raw values [H, W, 3] of a raster.
+        ir: likewise, raw values [H, W]; already cut to the window when an array.
+        band: infrared band of `ir`.
+        source: sensor and band.
+        valid: pixels with data, bool [H, W]; None when all.
+        boxes: objects as in `schema.BOX`, in pixels of the whole image (of the window, for arrays).
+        size: width and height the annotations were made for, where they say so.
+    """
+
+    rgb: bytes | NDArray[Any] | None = None
+    ir: bytes | NDArray[Any] | None = None
+    band: str | None = None
+    source: str | None = None
+    valid: NDArray[np.bool_] | None = None
+    captions: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    boxes: list[dict[str, Any]] = field(default_factory=list)
+    size: tuple[int, int] | None = None
+    crs: str | None = None
+    bbox: list[float] | None = None
+    gsd_m: float | None = None
+
+
+class Reader(ABC):
+    """Reads one corpus in one format.
+
+    Args:
+        root: the corpus folder.
+        settings: of the corpus.
+    """
+
+    suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+
+    def __init__(self, root: Path, settings: CorpusSettings) -> None:
+        self.root, self.settings = root, settings
+
+    @abstractmethod
+    def items(self) -> Iterator[Item]:
+        """Everything the corpus holds, without decoding it. Any order; a key may come twice (the second is refused)."""
+
+    @abstractmethod
+    def read(self, item: Item) -> Sample:
+        """Read one item.
+
+        Raises:
+            Refused: it cannot become a record.
+        """
+
+    def values(self, item: Item) -> Mapping[str, NDArray[Any]]:
+        """A thinned view of the raw values of each band that is not 8-bit, from which the stretch is found."""
+        return {}
+
+    def images(self) -> Iterator[str]:
+        """Image files below the corpus folder that match `include`, relative, in no particular order."""
+        for path in walk(self.root):
+            if path.lower().endswith(self.suffixes) and fnmatch.fnmatch(path, self.settings.include or "*"):
+                yield path
+
+    def bytes_of(self, path: str) -> bytes:
+        """A file of the corpus.
+
+        Raises:
+            Refused: it cannot be read.
+        """
+        try:
+            return (self.root / path).read_bytes()
+        except OSError as error:
+            raise Refused("unreadable_file", f"{path}: {error.strerror}") from None
+
+    def tiled(self, item: Item, size: tuple[int, int] | None = None) -> Iterator[Item]:
+        """The item itself, or its tiles where tiling is asked and the image is larger than a tile.
+
+        Tiles lie whole within the image: margins narrower than a tile are left out, since a tile moved inwards would
+        share pixels with its neighbour.
+        """
+        if self.settings.tile is None or item.fault:
+            yield item
+            return
+        width, height = size or self._size(item.files[0])
+        for window in windows(width, height, self.settings.tile, self.settings.overlap):
+            column, row, wide, high = window
+            if (wide, high) == (width, height):
+                yield item
+                return
+            share = wide * high / (width * height)
+            yield Item(
+                f"{item.key}_x{column:05d}_y{row:05d}", item.files, item.annotations, int(item.bytes * share), window,
+                item.split, item.labels,
+            )  # fmt: skip
+
+    def _size(self, path: str) -> tuple[int, int]:
+        """Width and height from the file's head; 0, 0 (so: not tiled) when it cannot be told."""
+        try:
+            with Image.open(self.root / path) as image:
+                return image.size
+        except (OSError, ValueError, Image.DecompressionBombError):
+            return 0, 0
+
+
+def windows(width: int, height: int, tile: int, overlap: int) -> Iterator[Window]:
+    """Full tiles of an image, row by row; the whole image where it is no larger than a tile on some side."""
+    if width <= tile or height <= tile:
+        yield 0, 0, width, height
+        return
+    step = tile - overlap
+    for row in range(0, height - tile + 1, step):
+        for column in range(0, width - tile + 1, step):
+            yield column, row, tile, tile
+
+
+def walk(root: Path) -> Iterator[str]:
+    """Files below a folder, relative to it, `/` between parts. Hidden files and folders are left out.
+
+    Raises:
+        FusionError: a folder cannot be listed: leaving it out would lose records in silence.
+    """
+
+    def fail(error: OSError) -> None:
+        raise FusionError(f"cannot list {error.filename}: {error.strerror}; change its rights, or move it elsewhere")
+
+    for folder, folders, files in os.walk(root, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
+
+
+def stem(path: str) -> str:
+    """A path without its suffix: the usual key of an image."""
+    return path.rsplit(".", 1)[0] if "." in path.rsplit("/", 1)[-1] else path
+
+
+def box(label: str, x0: float, y0: float, x1: float, y1: float, polygon: list[float] | None = None) -> dict[str, Any]:
+    """An object as in `schema.BOX`."""
+    return {"label": label, "x0": x0, "y0": y0, "x1": x1, "y1": y1, "polygon": polygon or []}
