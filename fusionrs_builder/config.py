@@ -7,13 +7,15 @@ checked against them, and each stage is handed the one that concerns it.
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tomlkit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from fusionrs_builder.errors import UsageError
-from fusionrs_builder.workspace import Workspace
+
+if TYPE_CHECKING:  # pyarrow is not needed to show the help of a command
+    from fusionrs_builder.workspace import Workspace
 
 CONFIG = "fusionrs.toml"
 
@@ -86,7 +88,6 @@ class CorpusSettings(Section):
     image_format: Literal["jpeg", "png"] = Field(
         "jpeg", description="how an RGB image that is resized or cut is encoded"
     )
-    limit: int | None = Field(None, ge=1, description="take only the first N items")
     title: str = Field("", description="full name of the corpus")
     license: str = Field("", description="SPDX name, or the publisher's words")
     license_url: str = Field("", description="where the licence can be read")
@@ -177,7 +178,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def load(workspace: Workspace) -> Settings:
+def load(workspace: "Workspace") -> Settings:
     """Read and check fusionrs.toml; defaults where the file or a key is missing.
 
     Raises:
@@ -194,7 +195,7 @@ def parse(values: dict[str, Any], where: str) -> Settings:
         raise UsageError("\n".join(f"{where}: {_explain(item)}" for item in error.errors())) from None
 
 
-def update(workspace: Workspace, table: tuple[str, ...], values: dict[str, Any], save: bool = True) -> Settings:
+def update(workspace: "Workspace", table: tuple[str, ...], values: dict[str, Any], save: bool = True) -> Settings:
     """Set keys of one table, check the whole, and write the file back with its comments kept.
 
     Args:
@@ -226,7 +227,7 @@ def update(workspace: Workspace, table: tuple[str, ...], values: dict[str, Any],
     return settings
 
 
-def _document(workspace: Workspace) -> tomlkit.TOMLDocument:
+def _document(workspace: "Workspace") -> tomlkit.TOMLDocument:
     if not workspace.exists(CONFIG):
         return tomlkit.document()
     try:

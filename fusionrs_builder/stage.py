@@ -62,12 +62,16 @@ class Stage(ABC):
         version: raised when the code writes something else from the same input.
         reads: layers whose shards it reads, the first one setting the order.
         writes: the layer it writes.
+        parallel: worth a process a core; a network uses all cores by itself.
+        strict: what it refuses is a failure, so too much of it fails the command; else it is a decision.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     reads: ClassVar[tuple[str, ...]] = ()
     writes: str
+    parallel: ClassVar[bool] = True
+    strict: ClassVar[bool] = True
 
     @abstractmethod
     def params(self) -> Mapping[str, Any]:
@@ -102,6 +106,18 @@ class Stage(ABC):
     def prepare(self, workspace: Workspace, pending: Sequence[Task]) -> list[Task]:
         """Give the tasks that will run their payload. Runs once, in the parent process, only when there is work."""
         return list(pending)
+
+    def owns(self, shard: str) -> bool:
+        """Whether a shard of the layer is this stage's to remove when no task asks for it."""
+        return True
+
+    def finish(self, workspace: Workspace) -> bool:
+        """What is to be done when every shard stands; cheap when there is nothing. Returns whether it did anything."""
+        return False
+
+    def provenance(self, workspace: Workspace) -> dict[str, dict[str, Any]]:
+        """What fusionrs.lock keeps: entries of its tables."""
+        return {"stages": {self.name: {"version": self.version, "params": dict(self.params())}}}
 
     def writer(self, workspace: Workspace, task: Task) -> ShardWriter:
         """The writer of one task's file."""

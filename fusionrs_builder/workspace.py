@@ -153,7 +153,7 @@ class Workspace:
 
         Args:
             where: folder or fsspec URL.
-            create: make the folder when it is missing.
+            create: a missing folder will do; it is made when something is first written.
 
         Raises:
             UsageError: the folder is missing (and not `create`), or is a file.
@@ -362,6 +362,7 @@ class Workspace:
         """
         name = f"fusionrs-{hashlib.sha256(self.url.encode()).hexdigest()[:16]}.lock"
         place = Path(self.path(".lock")) if self.local else Path(tempfile.gettempdir()) / name
+        place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("a+") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -376,6 +377,11 @@ class Workspace:
             handle.flush()
             self.clean()
             yield
+
+
+def corpus_of(shard: str) -> str:
+    """`naip` of `naip-00007`."""
+    return shard.rsplit("-", 1)[0]
 
 
 def refused_by_reason(reasons: Sequence[str]) -> dict[str, int]:

@@ -5,9 +5,10 @@ the stretch found, are kept in `raw/<corpus>/plan.json`, so a run with nothing t
 """
 
 import itertools
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,15 +21,15 @@ from fusionrs_builder.corpora.harmonise import Stretch, harmonise
 from fusionrs_builder.corpora.reader import Item, Reader, Refused, walk
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.stage import Reject, Stage, Task, Worker, digest
-from fusionrs_builder.workspace import Row, Workspace
+from fusionrs_builder.workspace import Row, Workspace, corpus_of
 
 STRETCH_ITEMS = 32
 """Items looked at, evenly spread over the corpus, to find its stretch."""
 
 STRETCH_PERCENTILES = (1.0, 99.0)
 
-NOT_IN_ROWS = {"source", "limit", "title"}
-"""Settings that change no row of an item: where the corpus lies, how much of it is taken, its full name."""
+NOT_IN_ROWS = {"source", "title"}
+"""Settings that change no row: where the corpus lies, and its full name."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,36 @@ class Plan:
 
 @dataclass
 class DownloadStage(Stage):
-    """Makes the rgb layer of the given corpora."""
+    """Makes the rgb layer of the given corpora.
+
+    Args:
+        corpora: settings by name.
+        build: sizes of shards.
+        limit: take only the first N items of each corpus.
+    """
 
     corpora: Mapping[str, CorpusSettings]
     build: BuildSettings
+    limit: int | None = None
+    _plans: dict[str, Plan] = field(default_factory=dict)
 
     name: ClassVar[str] = "download"
     version: ClassVar[int] = 1
     writes = "rgb"
 
     def params(self) -> Mapping[str, Any]:
+        """The settings of each corpus.
+
+        Raises:
+            UsageError: a corpus has no licence, no readable folder, or no known format.
+        """
+        for name, settings in self.corpora.items():
+            self.reader(name)
+            if not settings.license:
+                raise UsageError(
+                    f"corpus {name}: under what licence is it published? Pass --license SPDX, e.g. CC-BY-4.0 "
+                    f"(key corpora.{name}.license; `unknown` is an answer too, and lets no pixel be published again)"
+                )
         return {name: self._row_settings(name) for name in self.corpora}
 
     def _row_settings(self, corpus: str) -> dict[str, Any]:
@@ -88,26 +109,36 @@ class DownloadStage(Stage):
         ]
 
     def plan(self, workspace: Workspace, corpus: str) -> Plan:
-        """The plan of a corpus, listed anew when a file or a setting changed.
+        """The plan of a corpus: as kept, or listed anew when a file or a setting changed.
 
         Raises:
             FusionError: the corpus holds no item at all.
         """
-        key = digest([self.version, self._row_settings(corpus), self.corpora[corpus].limit, self.build.shard_records,
-                      self.build.shard_mb, listing(self.root(corpus))])  # fmt: skip
-        path = f"raw/{corpus}/plan.json"
-        known = workspace.read_json(path, {})
-        if known.get("key") == key:
-            return Plan(key, known["stretch"], known["shards"])
-        items = self.items(corpus)
-        reader = self.reader(corpus)
+        if corpus not in self._plans:
+            sizes = [self.limit, self.build.shard_records, self.build.shard_mb]
+            key = digest([self.version, self._row_settings(corpus), sizes, listing(self.root(corpus))])
+            known = workspace.read_json(_plan_path(corpus), {})
+            self._plans[corpus] = Plan(**known) if known.get("key") == key else self._planned(corpus, key)
+        return self._plans[corpus]
+
+    def _planned(self, corpus: str, key: str) -> Plan:
+        items, reader = self.items(corpus), self.reader(corpus)
         stretch = {**find_stretch(reader, items), **(self.corpora[corpus].stretch or {})}
-        shards = []
-        for number, part in enumerate(cut(items, self.build)):
-            fingerprint = self._fingerprint_of(reader.root, corpus, part, stretch)
-            shards.append((f"{corpus}-{number:05d}", len(part), fingerprint))
-        workspace.write_json(path, {"key": key, "stretch": stretch, "shards": shards})
+        shards = [
+            (f"{corpus}-{number:05d}", len(part), self._fingerprint_of(reader.root, corpus, part, stretch))
+            for number, part in enumerate(cut(items, self.build))
+        ]
         return Plan(key, stretch, shards)
+
+    def finish(self, workspace: Workspace) -> bool:
+        """Keep the plans, so that a run with nothing to do need not list again."""
+        changed = False
+        for corpus, plan in self._plans.items():
+            kept = json.loads(json.dumps(asdict(plan)))
+            if workspace.read_json(_plan_path(corpus), None) != kept:
+                workspace.write_json(_plan_path(corpus), kept)
+                changed = True
+        return changed
 
     def items(self, corpus: str) -> list[Item]:
         """Every item, sorted by key. The second and later items of the same key carry a fault.
@@ -126,7 +157,7 @@ class DownloadStage(Stage):
             if item.key == before.key:
                 first = (before.files or before.annotations or ("",))[0]
                 items[i] = replace(item, fault=("duplicate_key", f"{item.key} is already taken by {first}"))
-        return items[: self.corpora[corpus].limit]
+        return items[: self.limit]
 
     def _fingerprint_of(self, root: Path, corpus: str, items: Sequence[Item], stretch: Stretch) -> str:
         sources = [
@@ -145,6 +176,17 @@ class DownloadStage(Stage):
                     prepared.append(replace(task, payload=(corpus, stretch, part)))
         return prepared
 
+    def owns(self, shard: str) -> bool:
+        return corpus_of(shard) in self.corpora
+
+    def provenance(self, workspace: Workspace) -> dict[str, dict[str, Any]]:
+        return {
+            "corpora": {
+                corpus: {**self._row_settings(corpus), "stretch": self.plan(workspace, corpus).stretch}
+                for corpus in self.corpora
+            }
+        }
+
     def open(self, device: str) -> Worker:
         def worker(workspace: Workspace, task: Task) -> Iterator[Row | Reject]:
             corpus, stretch, items = task.payload
@@ -158,6 +200,10 @@ class DownloadStage(Stage):
                     yield Reject(item.key, refused.reason, refused.message, (*item.files, *item.annotations))
 
         return worker
+
+
+def _plan_path(corpus: str) -> str:
+    return f"raw/{corpus}/plan.json"
 
 
 def listing(root: Path) -> str:

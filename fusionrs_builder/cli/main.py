@@ -1,0 +1,56 @@
+"""`fusionrs-build`: lists the commands, and loads the module of the one that is called."""
+
+import importlib
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "init": ("build", "make a workspace"),
+    "download": ("build", "corpora as published -> rgb/"),
+    "translate": ("build", "the infrared view of each image -> ir/"),
+    "caption": ("build", "scene and infrared captions -> captions/"),
+    "curate": ("build", "groups and splits -> curation/"),
+    "push": ("build", "the dataset that load_dataset opens -> release/"),
+    "run": ("build", "every stage of fusionrs.toml, in order"),
+    "status": ("build", "what stands, and what would run next"),
+    "corpora": ("corpora", "the corpora known to this package"),
+    "translator": ("translator", "train and evaluate translators"),
+    "demo": ("demo", "build a real dataset end to end"),
+}
+"""Name: module in this folder, and one line of help. Modules are not imported to show the list."""
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module: Any = importlib.import_module(f"fusionrs_builder.cli.{COMMANDS[name][0]}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+EPILOG = """\b
+Examples:
+  fusionrs-build demo
+  fusionrs-build download --from ~/EuroSAT --name eurosat --format class-folders --license MIT -w my-dataset
+  fusionrs-build run -w my-dataset
+"""
+
+
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fusionrs-builder")
+def main() -> None:
+    """Turn remote-sensing corpora into an RGB-infrared-text dataset.
+
+    Data flows download -> translate -> caption -> curate -> push; each command makes only what is missing.
+    """

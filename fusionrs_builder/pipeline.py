@@ -1,0 +1,223 @@
+"""The Python API: every command of the CLI as a function over a workspace.
+
+    from fusionrs_builder import Workspace, download, translate, caption, curate, push
+
+    ws = Workspace.open("my-dataset", create=True)
+    download(ws, "naip", from_="/data/naip", format="geotiff", bands="red=1,green=2,blue=3,nir=4", license="CC0-1.0")
+    translate(ws, translator="nir-small")
+    caption(ws)
+    curate(ws)
+    push(ws)
+
+Flags given here are checked, written to fusionrs.toml, and so hold for the next run too.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fusionrs_builder import config
+from fusionrs_builder.corpora import registry
+from fusionrs_builder.corpora.stage import DownloadStage
+from fusionrs_builder.engines.runner import Run, Summary, count, run_stage
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.stage import Stage, is_done
+from fusionrs_builder.workspace import Workspace, corpus_of
+
+ORDER = ("download", "translate", "caption", "curate", "push")
+"""The stages, in the order of the build."""
+
+
+def download(workspace: Workspace, *names: str, from_: str | None = None, run: Run = Run(), **flags: Any) -> Summary:
+    """Harmonise corpora into the rgb layer. `run.limit` takes the first N items of each corpus.
+
+    Args:
+        workspace: where to.
+        names: corpora; none means every corpus of fusionrs.toml.
+        from_: folder of the corpus as published (with one name).
+        run: how to run.
+        flags: keys of `config.CorpusSettings` (with one name).
+
+    Raises:
+        UsageError: a corpus nobody knows, or a setting that is wrong.
+        FusionError: too many refused, a corpus of zero records, a full disk, another build in the workspace.
+    """
+    given = {"from": None if from_ is None else os.path.abspath(os.path.expanduser(from_)), **flags}
+    if any(value is not None for value in given.values()) and len(names) != 1:
+        raise UsageError("give exactly one corpus name with --from and other settings of a corpus: --name NAME")
+    settings = config.load(workspace)
+    for name in names:
+        try:
+            config.check_name(name)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        if name not in settings.corpora and registry.entry(name) is None and from_ is None:
+            raise UsageError(
+                f"unknown corpus {name}: pass --from PATH --format FORMAT --license SPDX, "
+                f"or name one of {', '.join(registry.names())}"
+            )
+    if not names and not settings.corpora:
+        raise UsageError("no corpus yet: pass --from PATH --name NAME --format FORMAT --license SPDX")
+    for name in names:
+        settings, _ = _configured(workspace, "download", ("corpora", name), given, run, (name,))
+    stage = stage_of("download", settings, names, run.limit)
+    run = replace(run, limit=None)  # it bounds items here, shards in the later stages
+    summary = _run(workspace, stage, run, settings)
+    if not run.dry_run and not names:
+        summary.removed += _remove_corpora_but(workspace, settings.corpora)
+    return summary
+
+
+def translate(workspace: Workspace, *, run: Run = Run(), batch_size: int | None = None, **flags: Any) -> Summary:
+    """Give every record its infrared view: the measured one, or one drawn by a translator.
+
+    Args:
+        workspace: where.
+        run: how to run.
+        batch_size: images the network sees at once; chosen when None. Changes no pixel.
+        flags: keys of `config.TranslateSettings`.
+    """
+    settings, stage = _configured(workspace, "translate", ("translate",), flags, run)
+    if batch_size:
+        stage.batch_size = batch_size  # type: ignore[attr-defined]
+    return _run(workspace, stage, run, settings)
+
+
+def caption(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:
+    """Write scene and infrared captions. `flags`: keys of `config.CaptionSettings`."""
+    settings, stage = _configured(workspace, "caption", ("caption",), flags, run)
+    return _run(workspace, stage, run, settings)
+
+
+def curate(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:
+    """Group equal records and split the groups. `flags`: keys of `config.CurateSettings`."""
+    settings, stage = _configured(workspace, "curate", ("curate",), flags, run)
+    return _run(workspace, stage, run, settings)
+
+
+def push(workspace: Workspace, *, to: str | None = None, run: Run = Run(), **flags: Any) -> Summary:
+    """Write the release, and copy it to another folder where asked.
+
+    Args:
+        workspace: where.
+        to: folder that becomes a copy of the release; None leaves it in `release/` of the workspace.
+        run: how to run.
+        flags: keys of `config.PushSettings`.
+    """
+    from fusionrs_builder.release.folder import push_to_dir
+
+    settings, stage = _configured(workspace, "push", ("push",), flags, run)
+    summary = _run(workspace, stage, run, settings)
+    summary.path = workspace.path("release", settings.push.name)
+    if to is not None and not run.dry_run and not summary.waiting:
+        target = Path(to).expanduser()
+        push_to_dir(workspace, settings.push.name, target)
+        summary.path = str(target)
+    return summary
+
+
+def run_all(workspace: Workspace, run: Run = Run()) -> list[Summary]:
+    """Every stage of fusionrs.toml in order; stops at the first that fails."""
+    steps = (download, translate, caption, curate, push)
+    summaries: list[Summary] = []
+    for step in steps:
+        summary = step(workspace, run=run)
+        summaries.append(summary)
+        if summary.problems or (summary.waiting and not run.dry_run):
+            break
+    return summaries
+
+
+def status(workspace: Workspace) -> dict[str, Any]:
+    """What stands and what would run next, without doing anything.
+
+    Returns:
+        `layers`: for each stage: shards done and waiting, items, good, refused by reason; `next`: the next command.
+    """
+    settings = config.load(workspace)
+    layers: dict[str, Any] = {}
+    following: str | None = None
+    for command in ORDER:
+        stage = stage_of(command, settings)
+        state: dict[str, Any] = {"layer": stage.writes, "done": 0, "waiting": 0, "because": None}
+        try:
+            tasks = stage.tasks(workspace)
+            done = [task for task in tasks if is_done(workspace, stage, task)]
+            state |= {"done": len(done), "waiting": len(tasks) - len(done)}
+            if not tasks:
+                state["because"] = "nothing to work on yet"
+        except FusionError as error:
+            state["because"] = str(error)
+        if following is None and (state["waiting"] or state["because"]):
+            following = f"fusionrs-build {command}"
+        footers = workspace.footers(stage.writes).values()
+        layers[command] = state | count(footers)
+    if not settings.corpora:
+        following = "fusionrs-build download --from PATH --name NAME --format FORMAT --license SPDX"
+    return {"workspace": workspace.url, "layers": layers, "next": following and _in(workspace, following)}
+
+
+def stage_of(command: str, settings: config.Settings, names: Sequence[str] = (), limit: int | None = None) -> Stage:
+    """The stage a command runs, as fusionrs.toml has it."""
+    if command == "download":
+        chosen = {name: settings.corpora[name] for name in names or settings.corpora}
+        return DownloadStage(
+            {name: registry.resolve(name, given) for name, given in chosen.items()}, settings.build, limit
+        )
+    if command == "translate":
+        from fusionrs_builder.translate.stage import TranslateStage
+
+        return TranslateStage(settings.translate, seed=settings.build.seed)
+    if command == "caption":
+        from fusionrs_builder.caption.stage import CaptionStage
+
+        return CaptionStage(settings.caption, seed=settings.build.seed)
+    if command == "curate":
+        from fusionrs_builder.curate.stage import CurateStage
+
+        return CurateStage(settings.curate, seed=settings.build.seed)
+    from fusionrs_builder.release.stage import ReleaseStage
+
+    return ReleaseStage(settings.push)
+
+
+def _configured(
+    workspace: Workspace,
+    command: str,
+    table: tuple[str, ...],
+    flags: dict[str, Any],
+    run: Run,
+    names: Sequence[str] = (),
+) -> tuple[config.Settings, Stage]:
+    """The settings with the flags in them, kept in fusionrs.toml once the stage they make is known to be sound."""
+    stage = stage_of(command, config.update(workspace, table, flags, save=False), names)
+    stage.params()
+    return config.update(workspace, table, flags, save=not run.dry_run), stage
+
+
+def _run(workspace: Workspace, stage: Stage, run: Run, settings: config.Settings) -> Summary:
+    """Run a stage, and say what comes next."""
+    summary = run_stage(workspace, stage, run, settings.build.max_reject_rate)
+    after = ORDER.index(stage.name) + 1
+    if not summary.problems and not run.dry_run and (summary.waiting or after < len(ORDER)):
+        following = stage.name if summary.waiting else ORDER[after]
+        summary.next = _in(workspace, f"fusionrs-build {following}")
+    return summary
+
+
+def _remove_corpora_but(workspace: Workspace, corpora: Iterable[str]) -> int:
+    """Remove the shards of corpora that fusionrs.toml no longer names."""
+    kept = set(corpora)
+    with workspace.lock("download"):
+        dropped = [shard for shard in workspace.shards("rgb") if corpus_of(shard) not in kept]
+        for shard in dropped:
+            workspace.remove("rejects", shard)
+            workspace.remove("rgb", shard)
+    return len(dropped)
+
+
+def _in(workspace: Workspace, command: str) -> str:
+    """A command as it must be typed here."""
+    return command if workspace.url == "." else f"{command} -w {workspace.url}"
