@@ -1,0 +1,87 @@
+"""Small rgb, ir and captions layers, and a run of the stage over them."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fusionrs_builder.config import CurateSettings
+from fusionrs_builder.curate.stage import CurateStage
+from fusionrs_builder.stage import is_done, make
+from fusionrs_builder.workspace import Footer, Workspace
+
+Records = Mapping[str, Iterable[dict[str, Any]]]
+Rows = dict[str, dict[str, Any]]
+
+
+def sha(text: object) -> str:
+    return hashlib.sha256(str(text).encode()).hexdigest()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.open(tmp_path / "ws", create=True)
+
+
+@pytest.fixture
+def lay(workspace: Workspace) -> Callable[[Records], None]:
+    """Write the three input layers: shards of records `{"key": ..}`, with what is special about each beside it."""
+
+    def write(layer: str, shard: str, rows: list[dict[str, Any]], inputs: dict[str, str]) -> str:
+        with workspace.writer(layer, shard) as writer:
+            for row in rows:
+                writer.write(row)
+            return writer.commit(Footer("test", "f", inputs=inputs, items=len(rows))).content
+
+    def do(shards: Records) -> None:
+        for shard, records in shards.items():
+            corpus = shard.rsplit("-", 1)[0]
+            rows = []
+            for record in records:
+                name = f"{corpus}/{record['key']}"
+                pixels = record.get("pixels", name)
+                ready = {
+                    "id": name,
+                    "corpus": corpus,
+                    "pixel_sha256": sha(pixels),
+                    "ir_sha256": sha(f"ir of {pixels}"),
+                    "ir_origin": "translated",
+                    "scene_captions": ["a field"],
+                    "ir_captions": ["a bright field"],
+                }
+                rows.append(ready | {name: value for name, value in record.items() if name not in ("key", "pixels")})
+            rgb = write("rgb", shard, [{**row, "reason": None} for row in rows], {})
+            ir = write("ir", shard, [{**row, "reason": row.get("ir_reason")} for row in rows], {"rgb": rgb})
+            said = [{**row, "reason": row.get("caption_reason")} for row in rows]
+            write("captions", shard, said, {"rgb": rgb, "ir": ir})
+
+    return do
+
+
+class Curator:
+    """Runs the stage where it is not done.
+
+    Attributes:
+        made: shards made by the last call.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.made: list[str] = []
+
+    def __call__(self, split: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0) -> Rows:
+        """Returns the rows of the whole layer, by id."""
+        stage = CurateStage(CurateSettings(split=split), seed)
+        pending = [task for task in stage.tasks(self.workspace) if not is_done(self.workspace, stage, task)]
+        for task in stage.prepare(self.workspace, pending) if pending else []:
+            make(self.workspace, stage, stage.open("cpu"), task)
+        self.made = [task.shard for task in pending]
+        shards = self.workspace.shards("curation")
+        return {row["id"]: row for shard in shards for row in self.workspace.rows("curation", shard)}
+
+
+@pytest.fixture
+def curate(workspace: Workspace) -> Curator:
+    return Curator(workspace)
