@@ -123,6 +123,8 @@ class ShardWriter:
         """Leave nothing behind when `commit` was not reached."""
         if self._temporary.exists():
             with contextlib.suppress(OSError):  # a full disk: closing tries to write again
+                self._parquet.close()
+            with contextlib.suppress(OSError):
                 self._handle.close()
             self._temporary.unlink(missing_ok=True)
 
@@ -162,12 +164,8 @@ class Workspace:
         workspace = cls(os.fspath(where))
         if workspace.fs.isfile(workspace.root):
             raise UsageError(f"{where} is a file, not a workspace folder: name a folder with -w")
-        if not workspace.fs.exists(workspace.root):
-            if not create:
-                raise UsageError(
-                    f"no workspace at {where}: make one with `fusionrs-build init {where}`, or name it by -w"
-                )
-            workspace.fs.makedirs(workspace.root, exist_ok=True)
+        if not create and not workspace.fs.exists(workspace.root):
+            raise UsageError(f"no workspace at {where}: make one with `fusionrs-build init {where}`, or name it by -w")
         made_by = workspace.read_json("fusionrs.lock", {})
         if made_by.get("workspace_version", 0) > schema.SCHEMA_VERSION:
             raise FusionError(

@@ -130,7 +130,7 @@ def run(run: Run, where: str, as_json: bool) -> None:
     """Run every stage of fusionrs.toml, in order."""
     summaries = pipeline.run_all(Workspace.open(where), run)
     results = [summary.as_dict() for summary in summaries]
-    options.show({"stages": results}, as_json, lambda: "\n".join(_lines(summary) for summary in summaries))
+    options.show({"stages": results}, as_json, lambda: "\n".join(summary_lines(summary) for summary in summaries))
     _fail_on_problems(summaries[-1])
 
 
@@ -156,7 +156,7 @@ def status(where: str, as_json: bool) -> None:
 
 
 def _report(summary: Summary, as_json: bool) -> None:
-    options.show(summary.as_dict(), as_json, lambda: _lines(summary))
+    options.show(summary.as_dict(), as_json, lambda: summary_lines(summary))
     _fail_on_problems(summary)
 
 
@@ -167,7 +167,7 @@ def _fail_on_problems(summary: Summary) -> None:
         sys.exit(1)
 
 
-def _lines(summary: Summary) -> str:
+def summary_lines(summary: Summary) -> str:
     """The summary for people."""
     if summary.dry_run:
         total = summary.waiting + summary.kept

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import rasterio.transform
 import rasterio.warp
 import rasterio.windows
 from numpy.typing import NDArray
@@ -119,16 +120,21 @@ def georeference(path: Path, window: Window | None) -> dict[str, Any]:
         else:
             pixel *= source.crs.linear_units_factor[1]
         epsg = source.crs.to_epsg()
-        return {"crs": f"EPSG:{epsg}" if epsg else source.crs.to_wkt(), "bbox": bbox, "gsd_m": round(pixel, 4)}
+        return {"crs": f"EPSG:{epsg}" if epsg else source.crs.to_wkt(), "bbox": bbox, "gsd_m": round(pixel, 6)}
 
 
 def to_pixels(path: Path, window: Window | None, points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
     """Longitude, latitude (EPSG:4326) to x, y in pixels of the window."""
     with opened(path) as source:
         xs, ys = rasterio.warp.transform("EPSG:4326", source.crs, [p[0] for p in points], [p[1] for p in points])
-        inverse = ~source.transform
+        rows, columns = rasterio.transform.rowcol(source.transform, xs, ys, op=_exactly)
     column, row = (window or (0, 0))[:2]
-    return [(x - column, y - row) for x, y in (inverse * point for point in zip(xs, ys, strict=True))]
+    return [(float(x) - column, float(y) - row) for x, y in zip(columns, rows, strict=True)]
+
+
+def _exactly(values: NDArray[Any]) -> NDArray[Any]:
+    """Keeps rasterio from rounding to whole pixels."""
+    return values
 
 
 def sample(bands: Bands, window: Window | None, infrared: str | None, sensor: str) -> Sample:

@@ -57,7 +57,7 @@ class Tiles(Reader):
             size=(TILE, TILE),
             crs="EPSG:3857",
             bbox=[round(value, 7) for value in (west, south, east, north)],
-            gsd_m=round(EQUATOR_M * math.cos(math.radians((south + north) / 2)) / 2**zoom / TILE, 4),
+            gsd_m=round(EQUATOR_M * math.cos(math.radians((south + north) / 2)) / 2**zoom / TILE, 6),
         )
 
 

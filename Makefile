@@ -1,0 +1,43 @@
+# Every target makes the virtual environment when it is missing, or older than pyproject.toml.
+.PHONY: demo test lint bench gpu torture format clean
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/
+STAMP = $(VENV)/.stamp
+FUSIONRS_SAMPLES ?= $(wildcard ../shared/data)
+export FUSIONRS_SAMPLES
+
+demo: $(STAMP)  ## build a real dataset end to end in demo/
+	$(RUN)fusionrs-build demo
+
+test: $(STAMP)  ## the whole test suite
+	$(RUN)python -m pytest -n 2 --dist worksteal tests
+
+lint: $(STAMP)  ## style, types, and who may import whom
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)mypy
+	$(RUN)lint-imports
+
+bench: $(STAMP)  ## speed, as ratios; one JSON a run in benchmarks/results/
+	$(RUN)python -m benchmarks.build
+
+gpu: $(STAMP)  ## the checks that need a GPU
+	$(RUN)python -m benchmarks.translator --device cuda
+
+torture: $(STAMP)  ## kill each command at 20 random moments (the tests do it 3 times)
+	FUSIONRS_KILLS=20 $(RUN)python -m pytest -s tests/e2e/test_torture.py
+
+format: $(STAMP)
+	$(RUN)ruff check --fix .
+	$(RUN)ruff format .
+
+clean:  ## everything that was made, the environment too
+	rm -rf $(VENV) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(STAMP): pyproject.toml
+	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
+	$(RUN)python -m pip install --quiet --upgrade "pip>=25"
+	$(RUN)python -m pip install --quiet --editable ".[dev]"
+	touch $@

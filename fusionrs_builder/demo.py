@@ -1,0 +1,95 @@
+"""`fusionrs-build demo`: a real dataset end to end, from the sample corpora or, without them, from rendered scenes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from fusionrs_builder import config, pipeline
+from fusionrs_builder.corpora import registry
+from fusionrs_builder.engines.runner import Run, Summary
+from fusionrs_builder.errors import UsageError
+from fusionrs_builder.workspace import Workspace
+
+STEPS: tuple[Callable[..., Summary], ...] = (
+    pipeline.download,
+    pipeline.translate,
+    pipeline.caption,
+    pipeline.curate,
+    pipeline.push,
+)
+
+
+def demo(
+    out: str = "demo",
+    samples: str | None = None,
+    run: Run = Run(),
+    tell: Callable[[Summary], None] = lambda summary: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Summary]:
+    """Build a dataset in `out`; run again, it goes on where it was.
+
+    Args:
+        out: workspace to build in.
+        samples: folder of the sample corpora; None looks at FUSIONRS_SAMPLES and ../shared/data, and renders scenes
+            when neither is there.
+        run: how to run.
+        tell: called with the summary of each stage.
+        say: called with what is about to be done.
+
+    Returns:
+        The summaries of the five stages.
+
+    Raises:
+        UsageError: `samples` is named but holds none of the sample corpora.
+    """
+    folder = Path(samples) if samples else config.samples_folder()
+    workspace = Workspace.open(out, create=True)
+    if folder is not None:
+        corpora = from_samples(folder)
+        say(f"building from the {len(corpora)} sample corpora in {folder}")
+    else:
+        say("no sample corpora (FUSIONRS_SAMPLES is not set): building from procedurally rendered scenes")
+        corpora = rendered(Path(workspace.path("raw", "procedural")))
+    write_config(workspace, corpora)
+    summaries = []
+    for step in STEPS:
+        summaries.append(step(workspace, run=run))
+        tell(summaries[-1])
+        if summaries[-1].problems:
+            break
+    return summaries
+
+
+def from_samples(folder: Path) -> dict[str, dict[str, Any]]:
+    """Settings of each registry entry whose sample is in the folder.
+
+    Raises:
+        UsageError: none is.
+    """
+    entries = {name: registry.entry(name) for name in registry.names()}
+    found = {
+        name: {"from": str((folder / entry.samples).resolve())}
+        for name, entry in entries.items()
+        if entry and entry.samples and (folder / entry.samples).is_dir()
+    }
+    if not found:
+        raise UsageError(f"no sample corpus in {folder}: correct --samples or FUSIONRS_SAMPLES, or leave them out")
+    return found
+
+
+def rendered(folder: Path) -> dict[str, dict[str, Any]]:
+    """Render the procedural corpora, once, and say how they are read."""
+    from fusionrs_builder.corpora import procedural_files
+
+    return procedural_files.write(folder)
+
+
+def write_config(workspace: Workspace, corpora: dict[str, dict[str, Any]]) -> None:
+    """A fusionrs.toml of exactly these corpora; other tables stay as they are."""
+    kept = tomlkit.parse(workspace.read_bytes(config.CONFIG).decode()) if workspace.exists(config.CONFIG) else {}
+    text = tomlkit.dumps({**{name: table for name, table in kept.items() if name != "corpora"}, "corpora": corpora})
+    config.parse(tomlkit.parse(text).unwrap(), workspace.path(config.CONFIG))
+    if not workspace.exists(config.CONFIG) or workspace.read_bytes(config.CONFIG) != text.encode():
+        workspace.write_bytes(config.CONFIG, text.encode())

@@ -1,0 +1,74 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fusionrs_builder.config import CorpusSettings
+from fusionrs_builder.corpora.formats import reader
+from fusionrs_builder.corpora.reader import Refused
+from fusionrs_builder.errors import UsageError
+from tests.corpora.formats.test_geotiff import ramp, write
+
+BANDS = {"red": "*_B4.tif", "green": "*_B3.tif", "blue": "*_B2.tif", "nir": "*_B5.tif"}
+
+
+def make(root: Path, **keys: Any) -> Any:
+    return reader(root, CorpusSettings.model_validate({"format": "bands", "bands": BANDS, **keys}), "c")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for number in (1, 2, 3, 4, 5, 10):
+        write(tmp_path / "scenes" / f"l8_B{number}.tif", ramp(1, dtype="uint16") + number * 100)
+    write(tmp_path / "scenes" / "l9_B4.tif", ramp(1, dtype="uint16"))
+    (tmp_path / "scenes/l8_MTL.txt").write_text("text")
+    return tmp_path
+
+
+def test_bands_of_a_scene_meet(root: Path) -> None:
+    found = make(root)
+    scenes = {item.key: item for item in found.items()}
+    assert list(scenes) == ["scenes/l8", "scenes/l9"]
+    sample = found.read(scenes["scenes/l8"])
+    assert (sample.rgb[..., 0] - ramp(1, dtype="uint16")[0] == 400).all()
+    assert (sample.rgb[..., 2] - ramp(1, dtype="uint16")[0] == 200).all()
+    assert (sample.ir - ramp(1, dtype="uint16")[0] == 500).all()
+    assert scenes["scenes/l9"].fault == ("missing_band", "no file for green, blue, nir")
+
+
+def test_one_pattern_does_not_take_another_band(root: Path) -> None:
+    found = make(root, bands={**BANDS, "lwir": "*_B10.tif", "swir": "*_B1.tif"}, prefer=["lwir"])
+    scene = next(i for i in found.items() if i.key.endswith("l8"))
+    assert [path.rpartition("_")[2] for path in scene.files] == ["B4.tif", "B3.tif", "B2.tif", "B5.tif", "B10.tif", "B1.tif"]
+    assert (found.read(scene).ir - ramp(1, dtype="uint16")[0] == 1000).all()
+
+
+def test_bands_of_another_size_are_refused(root: Path) -> None:
+    write(root / "scenes/l8_B5.tif", ramp(1, 30, 40, "uint16"))
+    found = make(root)
+    with pytest.raises(Refused) as caught:
+        found.read(next(found.items()))
+    assert caught.value.reason == "unequal_bands"
+
+
+def test_a_scene_that_cannot_be_opened_is_refused_while_listing(root: Path) -> None:
+    (root / "scenes/l8_B4.tif").write_bytes(b"II*\0")
+    scene = next(i for i in make(root, tile=16).items() if i.key == "scenes/l8")
+    assert scene.fault and scene.fault[0] == "unreadable_image"
+
+
+def test_patterns_are_asked_for(tmp_path: Path) -> None:
+    for bands in ({}, {"red": "B4.tif"}, {"red": "*_*.tif"}):
+        with pytest.raises(UsageError, match=r"one pattern a band with one \*"):
+            make(tmp_path, bands=bands)
+
+
+def test_the_real_landsat_scenes(samples: Path) -> None:
+    zion = make(samples / "landsat8-zion-spdatalarge/inst/raster", tile=256, bands={
+        "red": "*_b4.tif", "green": "*_b3.tif", "blue": "*_b2.tif", "nir": "*_b5.tif"})  # fmt: skip
+    items = list(zion.items())
+    assert len(items) == 20
+    assert zion.read(items[0]).rgb.dtype == np.uint16
+    tirs = make(samples / "landsat8-tirs-sattestdata", tile=128, bands={**BANDS, "lwir": "*_B10.tif"}, prefer=["lwir"])
+    assert len(list(tirs.items())) == 16

@@ -1,0 +1,237 @@
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from fusionrs_builder import pixels
+from fusionrs_builder.config import CorpusSettings
+from fusionrs_builder.corpora.harmonise import harmonise
+from fusionrs_builder.corpora.reader import Item, Refused, Sample, box
+from tests.conftest import encoded, picture
+
+PLAIN = CorpusSettings(license="MIT")
+
+
+def row(sample: Sample, item: Item = Item("k", ("k.jpg",)), stretch: Any = None, **keys: Any) -> dict[str, Any]:
+    return harmonise(item, sample, "c", CorpusSettings.model_validate({"license": "MIT", **keys}), stretch or {})
+
+
+def shown(image: dict[str, Any]) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(image["bytes"])))
+
+
+def refusal(sample: Sample, **keys: Any) -> str:
+    with pytest.raises(Refused) as caught:
+        row(sample, **keys)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(("kind", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
+def test_published_bytes_stay_untouched(kind: str, extension: str) -> None:
+    data = encoded(picture(1), kind)
+    made = row(Sample(rgb=data), Item("a/b c", ("a/b c.png",)))
+    assert made["rgb"] == {"bytes": data, "path": f"a_b_c.{extension}"}, "the extension follows the content"
+    assert (made["id"], made["width"], made["height"]) == ("c/a/b c", 48, 40)
+
+
+def test_a_palette_image_becomes_rgb_without_loss() -> None:
+    image = Image.fromarray(picture(1)).quantize(32)
+    made = row(Sample(rgb=encoded(image)))
+    assert made["rgb"]["path"].endswith(".png")
+    assert (shown(made["rgb"]) == np.asarray(image.convert("RGB"))).all()
+
+
+def test_a_cmyk_image_becomes_rgb() -> None:
+    data = encoded(Image.fromarray(picture(1)).convert("CMYK"), "JPEG", quality=95)
+    made = row(Sample(rgb=data))
+    assert Image.open(BytesIO(made["rgb"]["bytes"])).mode == "RGB"
+    assert np.abs(shown(made["rgb"]).astype(int) - picture(1)).mean() < 12
+
+
+def test_a_grey_image_gets_three_equal_channels() -> None:
+    grey = picture(1, channels=1)
+    assert (shown(row(Sample(rgb=encoded(grey)))["rgb"]) == grey[..., None]).all()
+
+
+def test_transparent_pixels_are_without_data() -> None:
+    rgba = np.dstack([picture(1), np.full((40, 48), 255, np.uint8)])
+    rgba[:10, :, 3] = 0
+    made = row(Sample(rgb=encoded(rgba)))
+    assert (shown(made["rgb"])[:10] == 0).all()
+    assert (shown(made["rgb"])[10:] == picture(1)[10:]).all()
+    rgba[:30, :, 3] = 0
+    assert refusal(Sample(rgb=encoded(rgba))) == "no_data"
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_an_exif_rotated_image_is_turned_upright(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(picture(1), "JPEG", quality=95, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(BytesIO(data)))
+    made = row(Sample(rgb=data))
+    assert (made["width"], made["height"]) == upright.size
+    assert (shown(made["rgb"]) == np.asarray(upright)).all(), "no second JPEG"
+    assert Image.open(BytesIO(made["rgb"]["bytes"])).getexif().get(0x0112, 1) == 1
+
+
+def test_deep_images_ask_for_a_stretch() -> None:
+    deep = encoded(np.arange(40 * 48, dtype=np.uint16).reshape(40, 48) * 30)
+    assert refusal(Sample(rgb=deep)) == "not_8_bit"
+    assert refusal(Sample(ir=deep, band="lwir")) == "not_8_bit"
+    made = row(Sample(ir=deep, band="lwir"), stretch={"lwir": (0.0, 57570.0)})
+    assert shown(made["ir"]).max() == 255
+    assert (shown(made["ir16"]) == np.arange(40 * 48).reshape(40, 48) * 30).all()
+
+
+def test_a_16_bit_colour_png_is_not_cut_to_8_bits_in_silence() -> None:
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes(range(120)) for _ in range(20))
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 20, 20, 16, 2, 0, 0, 0))
+    png += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    assert refusal(Sample(rgb=png)) == "not_8_bit"
+
+
+def test_damaged_images_are_refused() -> None:
+    jpeg = encoded(picture(1), "JPEG")
+    for data in (b"", jpeg[: len(jpeg) // 2], b"<html>not found</html>", jpeg[:2], b"\x89PNG\r\n\x1a\n"):
+        assert refusal(Sample(rgb=data)) == "unreadable_image"
+    assert refusal(Sample(rgb=encoded(picture(1, 1, 1)))) == "too_small"
+    assert refusal(Sample()) == "no_image"
+
+
+def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert refusal(Sample(rgb=encoded(picture(1)))) == "too_large"
+
+
+def test_a_single_channel_thermal_image_keeps_its_bytes() -> None:
+    data = encoded(picture(1, channels=1), "JPEG", quality=90)
+    made = row(Sample(ir=data, band="lwir", source="camera lwir"))
+    assert made["rgb"] is None
+    assert made["ir"]["bytes"] == data
+    assert made["ir16"] is None
+    assert (made["ir_band"], made["ir_source"]) == ("lwir", "camera lwir")
+    assert made["pixel_sha256"] == pixels.pixel_sha256(shown(made["ir"]))
+
+
+def test_infrared_in_three_equal_channels_becomes_one() -> None:
+    grey = picture(1, channels=1)
+    made = row(Sample(ir=encoded(np.dstack([grey] * 3)), band="lwir"))
+    assert (shown(made["ir"]) == grey).all()
+    assert refusal(Sample(ir=encoded(picture(1)), band="lwir")) == "not_one_channel"
+    assert refusal(Sample(ir=encoded(grey))) == "unknown_band"
+
+
+def test_the_stretch_is_linear_and_clipped() -> None:
+    raw = np.array([[0, 100, 200, 300, 400]] * 16, np.uint16).repeat(4, axis=1)
+    made = row(Sample(rgb=np.dstack([raw] * 3), ir=raw, band="nir"), stretch={"visible": (100, 300), "nir": (0, 400)})
+    assert shown(made["ir"])[0, ::4].tolist() == [0, 64, 128, 191, 255]
+    assert made["stretch"] == [
+        {"band": "visible", "low": 100, "high": 300},
+        {"band": "nir", "low": 0, "high": 400},
+    ]
+    made = row(Sample(rgb=np.dstack([raw] * 3)), stretch={"visible": (100, 300)}, image_format="png")
+    assert shown(made["rgb"])[0, ::4, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_pixels_without_data_are_zero_and_nan_does_no_harm() -> None:
+    raw = np.full((20, 20), 200.0, np.float32)
+    raw[:5] = np.nan
+    made = row(Sample(ir=raw, band="nir", valid=np.isfinite(raw)), stretch={"nir": (0, 400)})
+    assert shown(made["ir"])[0, 0] == 0
+    assert shown(made["ir"])[10, 0] == 128
+    assert made["ir16"] is None, "a float has no 16-bit original"
+    assert refusal(Sample(ir=raw, band="nir", valid=np.zeros((20, 20), bool)), stretch={"nir": (0, 1)}) == "no_data"
+
+
+def test_negative_values_have_no_png16() -> None:
+    raw = np.full((20, 20), -5, np.int16)
+    raw[0] = 10
+    assert row(Sample(ir=raw, band="nir"), stretch={"nir": (-10, 10)})["ir16"] is None
+
+
+def test_resizing_scales_boxes_and_ground_distance() -> None:
+    boxes = [box("car", 8, 8, 24, 16, [8, 8, 24, 8, 24, 16])]
+    made = row(Sample(rgb=encoded(picture(1, 96, 80)), boxes=boxes, gsd_m=2.0), image_size=40)
+    assert (made["width"], made["height"], made["gsd_m"]) == (48, 40, 4.0)
+    assert [made["boxes"][0][side] for side in ("x0", "y0", "x1", "y1")] == [4, 4, 12, 8]
+    assert made["boxes"][0]["polygon"] == [4, 4, 12, 4, 12, 8]
+    assert made["rgb"]["path"].endswith(".jpg")
+    assert row(Sample(rgb=encoded(picture(1))), image_size=64)["width"] == 48, "nothing is enlarged"
+
+
+def test_both_views_are_resized_alike() -> None:
+    raw = picture(2, 96, 80, 1).astype(np.uint16) * 100
+    made = row(Sample(rgb=picture(1, 96, 80), ir=raw, band="nir"), stretch={"nir": (0, 25500)}, image_size=40)
+    assert shown(made["ir"]).shape == shown(made["rgb"]).shape[:2] == shown(made["ir16"]).shape == (40, 48)
+    assert shown(made["ir16"]).dtype == np.uint16
+
+
+def test_a_tile_takes_its_pixels_and_the_boxes_it_shows() -> None:
+    boxes = [box("in", 20, 20, 28, 28), box("half", 10, 20, 26, 28), box("out", 0, 0, 8, 8)]
+    item = Item("k_x00016_y00016", ("k.png",), window=(16, 16, 20, 20))
+    made = row(Sample(rgb=encoded(picture(1)), boxes=boxes), item, image_format="png")
+    assert (shown(made["rgb"]) == picture(1)[16:36, 16:36]).all()
+    assert [(b["label"], b["x0"], b["y0"], b["x1"], b["y1"]) for b in made["boxes"]] == [
+        ("in", 4, 4, 12, 12),
+        ("half", 0, 4, 10, 12),
+    ]
+    assert made["labels"] == ["half", "in"]
+
+
+def test_boxes_are_clipped_or_refused() -> None:
+    data = encoded(picture(1))
+    made = row(Sample(rgb=data, boxes=[box("car", 40, 30, 60, 50)]))
+    assert [made["boxes"][0][side] for side in ("x0", "y0", "x1", "y1")] == [40, 30, 48, 40]
+    for wrong in (box("a", 60, 0, 70, 10), box("a", 5, 5, 5, 9), box("a", 9, 5, 5, 9), box("a", float("nan"), 0, 9, 9)):
+        assert refusal(Sample(rgb=data, boxes=[wrong])) == "bad_box"
+    assert refusal(Sample(rgb=data, boxes=[box("a", 1, 1, 5, 5)], size=(640, 512))) == "other_size"
+    assert row(Sample(rgb=data, size=(640, 512)))["boxes"] == [], "a size without boxes says nothing"
+
+
+def test_ignored_labels_keep_their_boxes() -> None:
+    boxes = [box("DontCare", 1, 1, 5, 5), box("Car", 1, 1, 5, 5), box("Car", 3, 3, 9, 9)]
+    made = row(Sample(rgb=encoded(picture(1)), boxes=boxes), ignore_labels=["DontCare"], labels=["harbour"])
+    assert made["labels"] == ["harbour", "Car"]
+    assert len(made["boxes"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern", "date"),
+    [
+        ("m_20090818_x", r"_(?P<y>\d{4})(?P<m>\d\d)(?P<d>\d\d)", "2009-08-18"),
+        ("LE70220491999322", r"LE7\d{6}(?P<y>\d{4})(?P<j>\d{3})", "1999-11-18"),
+        ("2015", r"(?P<y>\d{4})", "2015"),
+        ("none", r"(?P<y>\d{4})", None),
+        ("none", "", None),
+    ],
+)
+def test_the_date_is_as_exact_as_the_key(key: str, pattern: str, date: str | None) -> None:
+    assert row(Sample(rgb=encoded(picture(1))), Item(key, ()), acquired=pattern)["acquired"] == date
+
+
+def test_unequal_views_are_refused() -> None:
+    sample = Sample(rgb=encoded(picture(1)), ir=encoded(picture(1, 40, 40, 1)), band="nir")
+    assert refusal(sample) == "unequal_views"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=400), st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "TIFF"]), st.integers(0, 2000))
+def test_any_bytes_become_a_row_or_a_refusal(noise: bytes, kind: str, place: int) -> None:
+    good = encoded(Image.fromarray(picture(1)).convert("P" if kind == "GIF" else "RGB"), kind)
+    broken = good[:place] + noise + good[place + len(noise) :]
+    try:
+        made = harmonise(Item("k", ()), Sample(rgb=broken), "c", PLAIN, {})
+    except Refused:
+        return
+    assert shown(made["rgb"]).shape == (made["height"], made["width"], 3)
