@@ -122,7 +122,10 @@ def test_a_second_build_is_kept_out_until_the_first_dies(ws: Workspace) -> None:
     other = context.Process(target=_hold, args=(ws.root, held, go))
     other.start()
     assert held.wait(30)
-    with pytest.raises(FusionError, match=rf"in use by `fusionrs-build translate` \(process {other.pid}"), ws.lock("caption"):
+    with (
+        pytest.raises(FusionError, match=rf"in use by `fusionrs-build translate` \(process {other.pid}"),
+        ws.lock("caption"),
+    ):
         pass
     other.kill()
     other.join()
@@ -134,7 +137,7 @@ def test_the_leavings_of_a_killed_run_are_removed_under_the_lock(ws: Workspace) 
     ws.temporary("ir/a.parquet").write_bytes(b"half")
     ws.temporary("fusionrs.lock").write_bytes(b"half")
     with ws.lock("translate"):
-        assert [p for p in Path(ws.root).rglob(".tmp-*")] == []
+        assert list(Path(ws.root).rglob(".tmp-*")) == []
 
 
 def test_a_full_disk_is_said_with_the_file_and_the_fix(tmp_path: Path) -> None:
@@ -166,7 +169,7 @@ def test_a_folder_without_the_right_to_write_is_said(ws: Workspace, monkeypatch:
     monkeypatch.setattr(os, "replace", no_space)
     with pytest.raises(FusionError, match=r"plan\.json: the disk is full"):
         ws.write_json("raw/a/plan.json", {})
-    assert [p for p in Path(ws.root).rglob(".tmp-*")] == []
+    assert list(Path(ws.root).rglob(".tmp-*")) == []
 
 
 def test_a_url_is_a_workspace_too(tmp_path: Path) -> None:

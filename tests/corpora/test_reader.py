@@ -1,3 +1,4 @@
+import itertools
 import os
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def test_tiles_lie_in_the_image_and_share_only_the_overlap(width: int, height: i
         return
     assert all(c + w <= width and r + h <= height and w == h == tile for c, r, w, h in found)
     columns = sorted({c for c, _, _, _ in found})
-    assert all(b - a == tile - overlap for a, b in zip(columns, columns[1:], strict=False))
+    assert all(b - a == tile - overlap for a, b in itertools.pairwise(columns))
     assert width - (columns[-1] + tile) < tile - overlap, "no further tile would have fitted"
     assert len(found) == len(set(found))
 

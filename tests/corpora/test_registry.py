@@ -13,7 +13,10 @@ def test_every_entry_is_complete(name: str) -> None:
     settings = entry.settings
     assert entry.title
     assert settings.format in formats.NAMES
-    assert settings.license and settings.attribution and settings.source_url and settings.source_revision
+    assert settings.license
+    assert settings.attribution
+    assert settings.source_url
+    assert settings.source_revision
 
 
 @pytest.mark.parametrize("name", registry.names())

@@ -40,7 +40,14 @@ def test_bands_of_a_scene_meet(root: Path) -> None:
 def test_one_pattern_does_not_take_another_band(root: Path) -> None:
     found = make(root, bands={**BANDS, "lwir": "*_B10.tif", "swir": "*_B1.tif"}, prefer=["lwir"])
     scene = next(i for i in found.items() if i.key.endswith("l8"))
-    assert [path.rpartition("_")[2] for path in scene.files] == ["B4.tif", "B3.tif", "B2.tif", "B5.tif", "B10.tif", "B1.tif"]
+    assert [path.rpartition("_")[2] for path in scene.files] == [
+        "B4.tif",
+        "B3.tif",
+        "B2.tif",
+        "B5.tif",
+        "B10.tif",
+        "B1.tif",
+    ]
     assert (found.read(scene).ir - ramp(1, dtype="uint16")[0] == 1000).all()
 
 
@@ -55,7 +62,8 @@ def test_bands_of_another_size_are_refused(root: Path) -> None:
 def test_a_scene_that_cannot_be_opened_is_refused_while_listing(root: Path) -> None:
     (root / "scenes/l8_B4.tif").write_bytes(b"II*\0")
     scene = next(i for i in make(root, tile=16).items() if i.key == "scenes/l8")
-    assert scene.fault and scene.fault[0] == "unreadable_image"
+    assert scene.fault
+    assert scene.fault[0] == "unreadable_image"
 
 
 def test_patterns_are_asked_for(tmp_path: Path) -> None:

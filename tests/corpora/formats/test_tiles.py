@@ -46,7 +46,8 @@ def test_outlines_footprint_and_ground_distance(root: Path) -> None:
     assert sample.crs == "EPSG:3857"
     assert sample.gsd_m == pytest.approx(2 * math.pi * 6378137 / 256 / 2**21 * math.cos(math.radians(27.62)), rel=1e-4)
     assert found.read(items["OAM-1546789-881058-21"]).boxes == [], "a tile without a file has no objects"
-    assert items["no-number"].fault and items["no-number"].fault[0] == "bad_name"
+    assert items["no-number"].fault
+    assert items["no-number"].fault[0] == "bad_name"
 
 
 def test_a_tile_that_cannot_be_is_refused(root: Path) -> None:

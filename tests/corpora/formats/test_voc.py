@@ -8,7 +8,9 @@ from fusionrs_builder.corpora.formats import reader, voc
 from fusionrs_builder.corpora.reader import Refused
 from tests.conftest import encoded, picture
 
-OBJECT = "<object><name>Car</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>11</xmax><ymax>22.5</ymax></bndbox></object>"
+OBJECT = (
+    "<object><name>Car</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>11</xmax><ymax>22.5</ymax></bndbox></object>"
+)
 XML = f"<annotation><size><width>48</width><height>40</height></size>{OBJECT}</annotation>"
 
 

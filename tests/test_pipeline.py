@@ -1,0 +1,184 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fusionrs_builder
+from fusionrs_builder import (
+    Run,
+    Workspace,
+    caption,
+    config,
+    curate,
+    download,
+    pipeline,
+    push,
+    run_all,
+    status,
+    translate,
+)
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.workspace import Footer
+
+Make = Callable[..., Path]
+ONE = Run(workers=1)
+
+
+@pytest.fixture
+def built(ws: Workspace, class_folders: Make) -> Workspace:
+    """A small dataset, every stage done."""
+    ws.write_bytes("fusionrs.toml", b"[build]\nshard_records = 5\n[translate]\ntranslator = 'gray'\n")
+    download(ws, "scenes", from_=str(class_folders(12, "scenes")), format="class-folders", license="MIT", run=ONE)
+    for step in (translate, caption, curate, push):
+        step(ws, run=ONE)
+    return ws
+
+
+def footers(ws: Workspace) -> dict[str, dict[str, Footer]]:
+    return {layer: ws.footers(layer) for layer in ("rgb", "ir", "captions", "curation", "release/fusionrs/data")}
+
+
+def test_the_whole_build_and_its_status(built: Workspace) -> None:
+    state = status(built)
+    assert state["next"] is None
+    for command, layer in state["layers"].items():
+        assert layer["items"] == layer["good"] + sum(layer["refused"].values()) == 12, command
+        assert layer["waiting"] == 0
+
+
+def test_again_nothing_is_made(built: Workspace) -> None:
+    before = footers(built)
+    summaries = run_all(built, ONE)
+    assert [summary.made for summary in summaries] == [0] * 5
+    assert footers(built) == before
+
+
+@pytest.mark.parametrize(
+    ("step", "flags", "redone"),
+    [
+        (translate, {"translator": "gray-inverted"}, ["translate", "caption", "curate", "push"]),
+        (caption, {"ir_captions": 3}, ["caption", "curate", "push"]),
+        (curate, {"split": "0.5,0.25,0.25"}, ["curate", "push"]),
+    ],
+)
+def test_one_changed_parameter_redoes_exactly_what_is_below(
+    built: Workspace, step: Any, flags: dict[str, Any], redone: list[str]
+) -> None:
+    assert step(built, run=ONE, **flags).made > 0
+    assert status(built)["next"] == f"fusionrs-build {redone[1]} -w {built.url}"
+    assert [summary.command for summary in run_all(built, ONE) if summary.made] == redone[1:]
+    assert status(built)["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "redone"),
+    [
+        ("translate", "translator", "duplicate", ["translate", "caption", "curate", "push"]),
+        ("caption", "ir_captions", 3, ["caption", "curate", "push"]),
+        ("curate", "split", [0.5, 0.25, 0.25], ["curate", "push"]),
+        ("push", "file_mb", 399, []),
+    ],
+)
+def test_a_key_of_the_file_redoes_exactly_what_is_below(
+    built: Workspace, table: str, key: str, value: Any, redone: list[str]
+) -> None:
+    config.update(built, (table,), {key: value})
+    assert [summary.command for summary in run_all(built, ONE) if summary.made] == redone
+
+
+def test_new_images_redo_their_shard_alone(built: Workspace, class_folders: Make) -> None:
+    other = class_folders(13, "other")
+    shutil.copy(other / "River/00012.jpg", Path(built.root).parent / "scenes" / "River")
+    made = {summary.command: summary.made for summary in run_all(built, ONE)}
+    assert (made["download"], made["translate"], made["caption"]) == (1, 1, 1)
+
+
+def test_adding_a_corpus_leaves_the_others_as_they_are(built: Workspace, class_folders: Make) -> None:
+    before = footers(built)
+    other = class_folders(6, "other", (40, 56))
+    download(built, "other", from_=str(other), format="class-folders", license="CC-BY-4.0", run=ONE)
+    made = {summary.command: summary.made for summary in run_all(built, ONE)}
+    assert (made["translate"], made["caption"]) == (2, 2)
+    after = footers(built)
+    for layer in ("rgb", "ir", "captions"):
+        assert before[layer].items() <= after[layer].items()
+
+
+def test_a_corpus_dropped_from_the_file_is_dropped_from_every_layer(built: Workspace, class_folders: Make) -> None:
+    other = class_folders(6, "other", (40, 56))
+    download(built, "other", from_=str(other), format="class-folders", license="MIT", run=ONE)
+    run_all(built, ONE)
+    text = built.read_bytes("fusionrs.toml").decode()
+    built.write_bytes("fusionrs.toml", text[: text.index("[corpora.other]")].encode())
+    assert run_all(built, ONE)[0].removed == 2
+    for layer in ("rgb", "ir", "captions", "curation"):
+        assert {shard.rsplit("-", 1)[0] for shard in built.shards(layer)} == {"scenes"}, layer
+    assert status(built)["layers"]["push"]["items"] == 12
+
+
+def test_workers_write_what_one_process_writes(ws: Workspace, built: Workspace, tmp_path: Path) -> None:
+    many = Workspace.open(tmp_path / "many", create=True)
+    many.write_bytes("fusionrs.toml", built.read_bytes("fusionrs.toml"))
+    run_all(many, Run(workers=2))
+    assert footers(many) == footers(built)
+
+
+def test_stages_out_of_order_say_what_is_missing(ws: Workspace, class_folders: Make) -> None:
+    with pytest.raises(FusionError, match="run `fusionrs-build download` first"):
+        translate(ws, translator="gray", run=ONE)
+    download(ws, "a", from_=str(class_folders(2)), format="class-folders", license="MIT", run=ONE)
+    with pytest.raises(FusionError, match="run `fusionrs-build translate` first"):
+        caption(ws, run=ONE)
+    with pytest.raises(FusionError):
+        push(ws, run=ONE)
+    assert status(ws)["next"] == f"fusionrs-build translate -w {ws.url}"
+
+
+def test_a_mistake_is_not_remembered(ws: Workspace, class_folders: Make) -> None:
+    wrong: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+        (("x",), {"from_": "/nowhere", "format": "voc", "license": "MIT"}),
+        (("x",), {"from_": str(class_folders(1)), "format": "class-folders"}),
+        (("X y",), {"from_": "/", "format": "voc", "license": "MIT"}),
+        (("x", "y"), {"from_": "/", "format": "voc", "license": "MIT"}),
+        (("nobody-knows",), {}),
+        ((), {}),
+    ]
+    for names, flags in wrong:
+        with pytest.raises(UsageError):
+            download(ws, *names, run=ONE, **flags)
+    with pytest.raises(FusionError):
+        translate(ws, translator="/nowhere", run=ONE)
+    assert not ws.exists("fusionrs.toml")
+
+
+def test_a_dry_run_leaves_no_trace(tmp_path: Path, class_folders: Make) -> None:
+    ws = Workspace.open(tmp_path / "none", create=True)
+    flags = {"format": "class-folders", "license": "MIT"}
+    summary = download(ws, "a", from_=str(class_folders(2)), run=Run(workers=1, dry_run=True), **flags)
+    assert (summary.waiting, summary.items, summary.made) == (1, 2, 0)
+    assert not (tmp_path / "none").exists()
+
+
+def test_too_many_refused_stops_the_run(ws: Workspace, class_folders: Make) -> None:
+    root = class_folders(4)
+    (root / "River" / "bad.jpg").write_bytes(b"")
+    download(ws, "a", from_=str(root), format="class-folders", license="MIT", run=ONE)
+    (summary,) = run_all(ws, ONE)
+    assert "1 of 5 items refused (unreadable_image 1)" in summary.problems[0]
+    config.update(ws, ("build",), {"max_reject_rate": 0.2})
+    config.update(ws, ("translate",), {"translator": "gray"})
+    assert len(run_all(ws, ONE)) == 5
+
+
+def test_push_copies_the_release(built: Workspace, tmp_path: Path) -> None:
+    summary = push(built, to=str(tmp_path / "copy"), run=ONE)
+    assert summary.path == str(tmp_path / "copy")
+    data = fusionrs_builder.load(str(tmp_path / "copy"), cache_dir=str(tmp_path / "cache"))
+    assert sum(split.num_rows for split in data.values()) == 12
+
+
+def test_every_stage_is_in_order() -> None:
+    stages = [pipeline.stage_of(command, config.Settings()) for command in pipeline.ORDER]
+    assert [stage.name for stage in stages] == list(pipeline.ORDER)
