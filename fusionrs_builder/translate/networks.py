@@ -1,0 +1,101 @@
+"""The ResNet generator of CycleGAN (Zhu et al., ICCV 2017, after Johnson et al., ECCV 2016), 3 -> 1 channel.
+
+c7s1-k, d2k, d4k, n x R4k, u2k, uk, c7s1-out, tanh: in the paper's own words. Parameter names and shapes are those of
+the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix, `ResnetGenerator`): its checkpoints fit as they are.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+Norm = Literal["instance", "batch", "none"]
+
+MULTIPLE = 4
+"""Two stride-2 steps down and up: height and width must be multiples of this."""
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """The shape of a generator; what `config.json` beside the weights holds.
+
+    Attributes:
+        in_channels: of the input, 3 for RGB.
+        out_channels: of the output, 1 for infrared.
+        ngf: channels after the first layer; 4 x ngf in the residual blocks.
+        n_blocks: residual blocks.
+        norm: `instance` as in the paper, which forgets how bright an image is on the whole; `batch`, whose fixed
+            statistics at translation keep it; `none`. Convolutions have a bias unless a batch norm follows.
+    """
+
+    in_channels: int = 3
+    out_channels: int = 1
+    ngf: int = 32
+    n_blocks: int = 6
+    norm: Norm = "instance"
+
+    def __post_init__(self) -> None:
+        sizes = {name: value for name, value in asdict(self).items() if name != "norm"}
+        wrong = [f"{name} = {value!r}" for name, value in sizes.items() if not isinstance(value, int) or value < 1]
+        if self.norm not in get_args(Norm):
+            wrong.append(f"norm = {self.norm!r} (known: {', '.join(get_args(Norm))})")
+        if wrong:
+            raise ValueError(f"not a generator: {', '.join(wrong)}")
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))), 3 x 3 with reflection padding, [N, C, H, W] -> [N, C, H, W]."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=norm != "batch"),
+            _norm(norm, channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=norm != "batch"),
+            _norm(norm, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_block(x)  # type: ignore[no-any-return]
+
+
+class ResnetGenerator(nn.Module):
+    """float [N, in, H, W] in -1..1 -> float [N, out, H, W] in -1..1; H and W multiples of `MULTIPLE`, at least 16."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        k, norm, bias = config.ngf, config.norm, config.norm != "batch"
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(config.in_channels, k, 7, bias=bias),
+            _norm(norm, k),
+            nn.ReLU(inplace=True),
+        ]
+        for c in (k, 2 * k):
+            layers += [
+                nn.Conv2d(c, 2 * c, 3, stride=2, padding=1, bias=bias),
+                _norm(norm, 2 * c),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [ResidualBlock(4 * k, norm) for _ in range(config.n_blocks)]
+        for c in (4 * k, 2 * k):
+            layers += [
+                nn.ConvTranspose2d(c, c // 2, 3, stride=2, padding=1, output_padding=1, bias=bias),
+                _norm(norm, c // 2),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(k, config.out_channels, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)  # type: ignore[no-any-return]
+
+
+def _norm(norm: Norm, channels: int) -> nn.Module:
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.InstanceNorm2d(channels) if norm == "instance" else nn.Identity()
