@@ -95,6 +95,13 @@ def test_refused_upstream(lay: Lay, curate: Curator, workspace: Workspace) -> No
     assert rows["a/said"]["reason"] == "refused_upstream: captions: no_evidence: nothing to say"
     assert rows["a/silent"]["reason"] == "refused_upstream: captions: no captions"
     assert rows["a/half"]["keep"]
+    # A refused record of a later shard counts for that shard only.
+    lay({"b-00000": [*records(2), {"key": "ir", "ir_reason": "unreadable: x"}]})
+    rows = curate()
+    assert [rows[f"b/{key}"]["keep"] for key in ("0000", "0001", "ir")] == [True, True, False]
+    assert rows["a/0002"]["keep"]
+    assert rows["a/0002"]["split"] is not None
+    assert rows["b/ir"]["split"] is None
     # A refused record is no reason to drop its twin.
     assert rows["a/b-good"]["keep"]
     assert rows["a/a-refused"]["split"] == rows["a/b-good"]["split"] is not None

@@ -1,0 +1,169 @@
+"""README.md of the release: the dataset card, whose front matter tells `load_dataset` where the splits are."""
+
+import html
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from fusionrs_builder import __version__, schema
+from fusionrs_builder.release import examples, export, facts
+from fusionrs_builder.release.facts import Facts
+from fusionrs_builder.stage import digest
+from fusionrs_builder.workspace import Workspace
+
+NAME = "README.md"
+MARK = re.compile(r"<!-- fusionrs-builder release ([0-9a-f]{64}) -->")
+"""In every card: that the folder is a release, and what it was made from."""
+
+TEXT = 240
+"""Characters of a stranger's text shown in a table cell."""
+
+ENTITIES = {c: f"&#{ord(c)};" for c in "\\|~$"}
+"""Characters that renderers of Markdown do not agree how to escape."""
+
+HUB_LICENCES = frozenset(
+    {
+        *("apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc", "cc0-1.0", "gpl-3.0", "mit", "odbl", "pddl", "unlicense"),
+        *("cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nd-4.0"),
+        *("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0"),
+        *("cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0"),
+    }
+)
+"""Licence identifiers the Hub knows, of those that imagery is published under."""
+
+SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+
+
+def version() -> str:
+    """Changes when the card would be written otherwise from the same facts."""
+    return digest([_template(), __version__, [column.doc for column in schema.COLUMNS]])
+
+
+def fingerprint_of(workspace: Workspace, folder: str) -> str | None:
+    """What the standing card was made from; None when there is no card."""
+    if not workspace.exists(f"{folder}/{NAME}"):
+        return None
+    found = MARK.search(workspace.read_bytes(f"{folder}/{NAME}").decode(errors="replace"))
+    return found and found[1]
+
+
+def write(
+    workspace: Workspace,
+    folder: str,
+    title: str,
+    recipe: Mapping[str, Mapping[str, Any]],
+    shards: Sequence[str],
+    fingerprint: str,
+) -> None:
+    """Write the example pictures, then the card.
+
+    Args:
+        workspace: where.
+        folder: of the release; its files are in `data`.
+        title: of the dataset.
+        recipe: parameters by stage, to be told.
+        shards: names of the files.
+        fingerprint: of the card, to find it current the next time.
+    """
+    from huggingface_hub import DatasetCardData
+
+    layer = f"{folder}/data"
+    counted = facts.gather(workspace, layer, shards)
+    shown = examples.write(workspace, folder, layer, counted.examples())
+    sizes = {split: 0 for split in export.SPLITS if counted.splits[split]}
+    for shard in shards:
+        sizes[shard.split("-", 1)[0]] += workspace.fs.size(workspace.path(workspace.shard_path(layer, shard)))
+    text = render(
+        front_matter=DatasetCardData(**front_matter(title, counted, sizes)).to_yaml(),
+        mark=f"<!-- fusionrs-builder release {fingerprint} -->",
+        title=title,
+        facts=counted,
+        splits=list(sizes),
+        recipe=recipe,
+        funnel=facts.funnel(workspace),
+        examples=shown,
+        columns=[column for column in schema.COLUMNS if column.release],
+        version=__version__,
+        folder=folder.rsplit("/", 1)[-1],
+    )
+    workspace.write_bytes(f"{folder}/{NAME}", text.encode())
+
+
+def front_matter(title: str, counted: Facts, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The YAML at the head of the card.
+
+    Args:
+        title: of the dataset.
+        counted: its facts.
+        sizes: bytes of the files of each split that exists.
+    """
+    bands = sorted({band for _, band, _ in counted.origins if band})
+    return {
+        "pretty_name": title,
+        **_licence(counted),
+        "language": ["en"],
+        "task_categories": ["image-to-text", "zero-shot-image-classification", "image-to-image"],
+        "size_categories": [next((name for bound, name in SIZES if counted.records < bound), "10M<n<100M")],
+        "tags": ["remote-sensing", "infrared", "multimodal", "vision-language", *bands],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in sizes],
+            }
+        ],
+        "dataset_info": {
+            "features": export.features()._to_yaml_list(),
+            "splits": [
+                {"name": split, "num_bytes": size, "num_examples": counted.splits[split]}
+                for split, size in sizes.items()
+            ],
+            "download_size": sum(sizes.values()),
+            "dataset_size": sum(sizes.values()),
+        },
+    }
+
+
+def _licence(counted: Facts) -> dict[str, str]:
+    names = sorted({terms.name for terms in counted.licences})
+    if len(names) > 1:
+        return {"license": "other", "license_name": "several-see-the-column-license"}
+    if names[0].lower() in HUB_LICENCES:
+        return {"license": names[0].lower()}
+    links = sorted({terms.url for terms in counted.licences if _is_link(terms.url)})
+    name = re.sub(r"[^a-z0-9.]+", "-", names[0].lower()).strip("-") or "unnamed"
+    return {"license": "other", "license_name": name, **({"license_link": links[0]} if links else {})}
+
+
+def render(**values: Any) -> str:
+    """Fill the template."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters.update(md=markdown, link=_link)
+    return environment.from_string(_template()).render(**values)
+
+
+def markdown(text: object) -> str:
+    """A stranger's text, made to stand in one cell of a Markdown table and to mean nothing but itself."""
+    plain = "".join(" " if unicodedata.category(c).startswith("C") else c for c in str(text))
+    plain = " ".join(plain.split())
+    if len(plain) > TEXT:
+        plain = plain[:TEXT].rstrip() + "…"
+    plain = "".join(ENTITIES.get(c, c) for c in html.escape(plain, quote=False))
+    return re.sub(r"([`*_\[\]])", r"\\\1", plain)
+
+
+def _link(text: object, url: str) -> str:
+    return f"[{markdown(text)}]({url})" if _is_link(url) else markdown(text)
+
+
+def _is_link(url: str) -> bool:
+    return re.fullmatch(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]+", url) is not None
+
+
+def _template() -> str:
+    return (resources.files("fusionrs_builder") / "cards" / "dataset.md.jinja").read_text(encoding="utf-8")

@@ -1,0 +1,172 @@
+"""The `push` stage: kept rows of the aligned layers to the files that `load_dataset` reads."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from fusionrs_builder import schema
+from fusionrs_builder.config import PushSettings
+from fusionrs_builder.errors import FusionError
+from fusionrs_builder.release import card, examples, export, facts
+from fusionrs_builder.stage import Stage, Task, digest, is_done
+from fusionrs_builder.workspace import TEMPORARY, Row, ShardWriter, Workspace
+
+
+class ReleaseStage(Stage):
+    """Write `release/<name>`: one task a Parquet file, then `finish` for what depends on all of them.
+
+    The card, README.md, is taken away before the first file changes and written last: a release folder that has one
+    is whole.
+
+    Args:
+        settings: name, title and file size.
+    """
+
+    name = "push"
+    version = 1
+    reads = schema.LAYERS
+
+    def __init__(self, settings: PushSettings) -> None:
+        self.settings = settings
+        self.folder = f"release/{settings.name}"
+        self.writes = f"{self.folder}/data"
+
+    def params(self) -> Mapping[str, Any]:
+        return {"columns": digest(schema.arrow_schema("release").to_string())}
+
+    def tasks(self, workspace: Workspace) -> list[Task]:
+        """The files that should stand, each with what it is to hold.
+
+        Raises:
+            FusionError: as `Stage.tasks`; the splits are of two runs of `curate`; or no record was kept.
+        """
+        inputs = {task.shard: dict(task.inputs) for task in super().tasks(workspace)}
+        curation = workspace.footers("curation")
+        # Curation is decided over all shards at once: one fingerprint, unless its last run was cut short.
+        if set(curation) != set(inputs) or len({footer.fingerprint for footer in curation.values()}) > 1:
+            raise FusionError("curation/ is out of date: run `fusionrs-build curate` first")
+        files = export.plan(workspace, list(inputs), self.settings.file_mb)
+        if not files:
+            raise FusionError(_nothing_kept(workspace))
+        return [
+            Task(
+                file.name,
+                self.fingerprint(split=file.split, parts=[[part.shard, inputs[part.shard]] for part in file.parts]),
+                file.rows,
+                payload=file,
+            )
+            for file in files
+        ]
+
+    def prepare(self, workspace: Workspace, pending: Sequence[Task]) -> list[Task]:
+        """Check the licences, and take the card away.
+
+        Raises:
+            FusionError: a kept record has no licence; nothing was touched.
+        """
+        check_licences(workspace, workspace.shards("curation"))
+        if workspace.exists(f"{self.folder}/{card.NAME}"):
+            workspace.fs.rm_file(workspace.path(self.folder, card.NAME))
+        return list(pending)
+
+    def open(self, device: str) -> Callable[[Workspace, Task], Iterator[Row]]:
+        return export.rows
+
+    def writer(self, workspace: Workspace, task: Task) -> ShardWriter:
+        return export.writer(workspace, workspace.shard_path(self.writes, task.shard))
+
+    def finish(self, workspace: Workspace) -> bool:
+        """Remove files of an earlier plan, then write the example pictures and the card if they are not current.
+
+        Raises:
+            FusionError: a file of the release is not done.
+        """
+        tasks = self.tasks(workspace)
+        missing = [task.shard for task in tasks if not is_done(workspace, self, task)]
+        if missing:
+            raise FusionError(f"{self.writes}/{missing[0]}.parquet is not written yet: run `fusionrs-build push`")
+        stale = self._stale(workspace, tasks)
+        for path in stale:
+            workspace.fs.rm_file(path)
+        wanted = self._card_fingerprint(workspace, tasks)
+        if card.fingerprint_of(workspace, self.folder) == wanted:
+            return bool(stale)
+        files = [task.shard for task in tasks]
+        card.write(workspace, self.folder, self.settings.title, _recipe(workspace), files, wanted)
+        return True
+
+    def is_current(self, workspace: Workspace) -> bool:
+        """Whether the release is whole and what would be written now. Nothing is changed.
+
+        Raises:
+            FusionError: as `tasks`.
+        """
+        tasks = self.tasks(workspace)
+        return (
+            all(is_done(workspace, self, task) for task in tasks)
+            and not self._stale(workspace, tasks)
+            and card.fingerprint_of(workspace, self.folder) == self._card_fingerprint(workspace, tasks)
+        )
+
+    def _stale(self, workspace: Workspace, tasks: Sequence[Task]) -> list[str]:
+        """Files of an earlier plan and leavings of a killed run."""
+        wanted = {f"{task.shard}.parquet" for task in tasks}
+        found = []
+        for folder in (self.folder, self.writes, f"{self.folder}/{examples.FOLDER}"):
+            place = workspace.path(folder)
+            for path in workspace.fs.ls(place, detail=False) if workspace.fs.isdir(place) else []:
+                name = str(path).rsplit("/", 1)[-1]
+                data = folder == self.writes and name.endswith(".parquet") and name not in wanted
+                if data or name.startswith(TEMPORARY):
+                    found.append(str(path))
+        return sorted(found)
+
+    def _card_fingerprint(self, workspace: Workspace, tasks: Sequence[Task]) -> str:
+        return digest(
+            {
+                "card": card.version(),
+                "title": self.settings.title,
+                "recipe": _recipe(workspace),
+                "files": [[task.shard, task.fingerprint] for task in tasks],
+                "funnel": facts.funnel(workspace),
+            }
+        )
+
+
+def check_licences(workspace: Workspace, shards: Sequence[str]) -> None:
+    """Refuse to publish what nobody said may be published.
+
+    Raises:
+        FusionError: a kept record has no licence; the message names the corpora and the key that gives one.
+    """
+    without: dict[str, int] = {}
+    for shard in shards:
+        for row in workspace.zip(shard, {"rgb": ["corpus", "license"], "curation": ["keep"]}):
+            if row["keep"] and not (row["license"] or "").strip():
+                without[row["corpus"]] = without.get(row["corpus"], 0) + 1
+    if without:
+        corpora = ", ".join(f"{corpus} ({count} records)" for corpus, count in sorted(without.items()))
+        keys = ", ".join(f"`license` in [corpora.{corpus}]" for corpus in sorted(without))
+        raise FusionError(
+            f"no licence is known for {corpora}, so nothing was written: set {keys} of fusionrs.toml (an SPDX name or "
+            "the publisher's words), then `fusionrs-build run`"
+        )
+
+
+def _recipe(workspace: Workspace) -> dict[str, Any]:
+    """Parameters of the stages between the corpora and the release, as fusionrs.lock keeps them."""
+    stages = workspace.read_json("fusionrs.lock", {}).get("stages", {})
+    return {name: stages[name]["params"] for name in ("translate", "caption", "curate") if name in stages}
+
+
+def _nothing_kept(workspace: Workspace) -> str:
+    refused: dict[str, int] = {}
+    for footer in workspace.footers("curation").values():
+        for reason, count in footer.refused.items():
+            refused[reason] = refused.get(reason, 0) + count
+    if not refused:
+        return "there are no records to release: run `fusionrs-build download` first"
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(refused.items()))
+    return (
+        f"curation kept none of {sum(refused.values())} records ({reasons}), so there is nothing to release: "
+        "see the column `reason` of ir/, captions/ and curation/, mend the cause, then `fusionrs-build run`"
+    )

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.release import export
+from fusionrs_builder.release.folder import push_to_dir
+from fusionrs_builder.workspace import TEMPORARY, Workspace
+
+from .conftest import contents, push
+
+
+def test_the_copy_equals_the_release(release: Path, filled: Workspace, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "place"
+    (release / f"{TEMPORARY}12").write_bytes(b"")
+    pushed = push_to_dir(filled, "fusionrs", target)
+    (release / f"{TEMPORARY}12").unlink()
+    assert contents(target) == contents(release)
+    assert pushed.copied[-1] == "README.md"
+    assert sorted(pushed.copied) == sorted(contents(release))
+
+
+def test_a_second_copy_writes_nothing(release: Path, filled: Workspace, tmp_path: Path) -> None:
+    push_to_dir(filled, "fusionrs", tmp_path / "to")
+    stamps = {path: path.stat().st_ino for path in (tmp_path / "to").rglob("*")}
+    pushed = push_to_dir(filled, "fusionrs", tmp_path / "to")
+    assert (pushed.copied, pushed.removed) == ([], [])
+    assert {path: path.stat().st_ino for path in (tmp_path / "to").rglob("*")} == stamps
+
+
+def test_only_what_differs_is_copied_and_what_is_gone_removed(
+    release: Path, filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "to"
+    push_to_dir(filled, "fusionrs", target)
+    damaged = target / "data" / "test-00000-of-00001.parquet"
+    damaged.write_bytes(b"x" * damaged.stat().st_size)  # same size, other content
+    (target / "data" / f"{TEMPORARY}99").write_bytes(b"cut short")
+    (target / "mine.txt").write_text("mine")
+    (target / "data" / "mine.parquet").write_text("mine")
+    pushed = push_to_dir(filled, "fusionrs", target)
+    assert pushed.copied == ["data/test-00000-of-00001.parquet"]
+    assert pushed.removed == [f"data/{TEMPORARY}99"]
+
+    monkeypatch.setattr(export, "MEGABYTE", 1)
+    push(filled)
+    pushed = push_to_dir(filled, "fusionrs", target)
+    assert "data/train-00000-of-00001.parquet" in pushed.removed
+    extra = {"mine.txt": b"mine", "data/mine.parquet": b"mine"}
+    assert contents(target) == contents(release) | extra
+
+
+def test_a_copy_cut_short_is_taken_up(release: Path, filled: Workspace, tmp_path: Path) -> None:
+    target = tmp_path / "to"
+    push_to_dir(filled, "fusionrs", target)
+    (target / "README.md").unlink()
+    (target / "data" / f"{TEMPORARY}1").write_bytes(b"")
+    assert push_to_dir(filled, "fusionrs", target).copied == ["README.md"]
+    assert contents(target) == contents(release)
+
+
+def test_strangers_folders_are_left_alone(release: Path, filled: Workspace, tmp_path: Path) -> None:
+    readme = tmp_path / "project"
+    readme.mkdir()
+    (readme / "README.md").write_text("# my project")
+    data = tmp_path / "other"
+    (data / "data").mkdir(parents=True)
+    (data / "data" / "theirs.csv").write_text("a,b")
+    file = tmp_path / "file"
+    file.write_text("")
+    for target, message in (
+        (readme, "holds something that is not a release"),
+        (data, "holds something that is not a release"),
+        (file, "is a file"),
+        (release, "is the release itself"),
+    ):
+        before = contents(target) if target.is_dir() else {}
+        with pytest.raises(UsageError, match=message):
+            push_to_dir(filled, "fusionrs", target)
+        assert before == (contents(target) if target.is_dir() else {})
+
+
+def test_an_unfinished_release_is_not_copied(filled: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(FusionError, match="is not finished: run `fusionrs-build push` first"):
+        push_to_dir(filled, "fusionrs", tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_target_that_cannot_be_written(release: Path, filled: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FusionError, match=r"could not write to .*file/below"):
+        push_to_dir(filled, "fusionrs", tmp_path / "file" / "below")

@@ -1,0 +1,164 @@
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fusionrs_builder.config import PushSettings
+from fusionrs_builder.errors import FusionError
+from fusionrs_builder.release import export
+from fusionrs_builder.release.stage import ReleaseStage
+from fusionrs_builder.stage import make
+from fusionrs_builder.workspace import TEMPORARY, Workspace
+
+from .conftest import contents, lay, push, record, three_corpora
+
+FILES = ["train-00000-of-00001", "validation-00000-of-00001", "test-00000-of-00001"]
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_two_builds_are_byte_identical(filled: Workspace, tmp_path: Path) -> None:
+    other = Workspace.open(tmp_path / "elsewhere" / "other-name", create=True)
+    lay(other, dict(three_corpora()))
+    assert push(filled) == push(other) == FILES
+    ours, theirs = (contents(Path(workspace.path("release"))) for workspace in (filled, other))
+    assert len(ours) > 10
+    assert ours == theirs
+
+
+def test_nothing_is_made_twice(release: Path, filled: Workspace) -> None:
+    before = stamps(release)
+    assert push(filled) == []
+    assert stamps(release) == before
+    assert not ReleaseStage(PushSettings()).finish(filled)
+
+
+def test_only_a_missing_file_is_remade(release: Path, filled: Workspace) -> None:
+    before, was = stamps(release), contents(release)
+    (release / "data" / "validation-00000-of-00001.parquet").unlink()
+    assert not ReleaseStage(PushSettings()).is_current(filled)
+    assert push(filled) == ["validation-00000-of-00001"]
+    after = stamps(release)
+    for split in ("train", "test"):
+        assert after[f"{split}-00000-of-00001.parquet"] == before[f"{split}-00000-of-00001.parquet"]
+    assert contents(release) == was
+
+
+def test_a_run_cut_short_leaves_no_card_and_is_taken_up(filled: Workspace) -> None:
+    push(filled)
+    whole = contents(Path(filled.path("release")))
+    lay(filled, {"naip-00000": [record("other", "validation")]})
+    push(filled)
+    assert contents(Path(filled.path("release"))) != whole
+    lay(filled, {shard: rows for shard, rows in three_corpora() if shard == "naip-00000"})
+    stage = ReleaseStage(PushSettings())
+    first, *_ = stage.prepare(filled, stage.tasks(filled))
+    make(filled, stage, stage.open("cpu"), first)
+    assert not filled.exists("release/fusionrs/README.md")
+    with pytest.raises(FusionError, match=r"validation-00000-of-00001.parquet is not written yet"):
+        stage.finish(filled)
+    assert push(filled) == FILES[1:]
+    assert contents(Path(filled.path("release"))) == whole
+
+
+def test_one_shard_changes_only_the_files_that_hold_it(release: Path, filled: Workspace) -> None:
+    """Files are cut by shard, so a corpus that grows leaves the files of the others."""
+    lay(filled, {"zurich-00000": [record("new", "test")]})
+    assert push(filled) == ["test-00000-of-00001"]
+    assert "zurich" in (release / "README.md").read_text()
+
+
+def test_files_of_another_plan_and_leavings_are_removed(
+    release: Path, filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("", "data", "examples"):
+        (release / folder / f"{TEMPORARY}0123").write_bytes(b"cut short")
+    (release / "NOTES.txt").write_text("mine")
+    assert not ReleaseStage(PushSettings()).is_current(filled)
+    monkeypatch.setattr(export, "MEGABYTE", 1)
+    made = push(filled)
+    assert len(made) == 12  # each of the four shards gives to each of the three splits
+    names = {path.name for path in release.rglob("*") if path.is_file()}
+    assert {f"{name}.parquet" for name in made} == {name for name in names if name.endswith(".parquet")}
+    assert not [name for name in names if name.startswith(TEMPORARY)]
+    assert "NOTES.txt" in names
+
+
+def test_an_empty_split_has_no_file(workspace: Workspace) -> None:
+    lay(workspace, {"a-00000": [record("x"), record("y", "test")]})
+    assert push(workspace) == ["train-00000-of-00001", "test-00000-of-00001"]
+    text = workspace.read_bytes("release/fusionrs/README.md").decode()
+    assert "data/test-*" in text
+    assert "data/validation-*" not in text
+
+
+def test_current_until_anything_changes(filled: Workspace) -> None:
+    stage = ReleaseStage(PushSettings())
+    assert not stage.is_current(filled)
+    push(filled)
+    assert stage.is_current(filled)
+    assert not ReleaseStage(PushSettings(title="Another")).is_current(filled)
+    assert push(filled, title="Another") == []  # only the card
+    assert b"# Another" in filled.read_bytes("release/fusionrs/README.md")
+    filled.write_json("fusionrs.lock", {"stages": {"translate": {"params": {"translator": "nir|small"}}}})
+    assert push(filled, title="Another") == []
+    assert b"| translate | translator | nir&#124;small |" in filled.read_bytes("release/fusionrs/README.md")
+    assert push(filled) == []
+    assert stage.is_current(filled)
+    os.unlink(filled.path("release/fusionrs/README.md"))
+    assert not stage.is_current(filled)
+    assert len({task.fingerprint for task in stage.tasks(filled)}) == 3
+
+
+def test_the_released_name_is_a_folder_of_its_own(filled: Workspace) -> None:
+    push(filled)
+    before = contents(Path(filled.path("release/fusionrs")))
+    assert push(filled, name="second") == FILES
+    assert contents(Path(filled.path("release/fusionrs"))) == before
+    second = contents(Path(filled.path("release/second")))
+    assert second["data/train-00000-of-00001.parquet"] == before["data/train-00000-of-00001.parquet"]
+
+
+@pytest.mark.parametrize("licence", [None, "", "  "])
+def test_no_licence_no_release(workspace: Workspace, licence: str | None) -> None:
+    lay(workspace, {"good-00000": [record("x")], "bad-00000": [record("y", license=licence), record("z")]})
+    with pytest.raises(FusionError, match=r"bad \(1 records\).*`license` in \[corpora.bad\] of fusionrs.toml") as error:
+        push(workspace)
+    assert "good" not in str(error.value)
+    assert not workspace.exists("release")
+
+
+def test_a_dropped_record_needs_no_licence(workspace: Workspace) -> None:
+    lay(workspace, {"a-00000": [record("x"), record("y", license=None, keep=False, reason="duplicate: x")]})
+    assert push(workspace) == ["train-00000-of-00001"]
+
+
+def test_no_record_kept(workspace: Workspace) -> None:
+    with pytest.raises(FusionError, match="no records to release: run `fusionrs-build download` first"):
+        push(workspace)
+    lay(workspace, {"a-00000": [record("x", keep=False, reason="refused_upstream: ir: unreadable")]})
+    with pytest.raises(FusionError, match=r"kept none of 1 records \(refused_upstream 1\)"):
+        push(workspace)
+    assert not workspace.exists("release")
+
+
+def test_curation_of_two_runs_is_refused(filled: Workspace) -> None:
+    """Half of one draw and half of another would put a group into two splits."""
+    lay(filled, {"zurich-00000": [record("x")]}, run="another")
+    with pytest.raises(FusionError, match="curation/ is out of date: run `fusionrs-build curate` first"):
+        push(filled)
+
+
+def test_curation_of_a_dropped_corpus_is_refused(filled: Workspace) -> None:
+    filled.remove("rgb", "naip-00000")
+    with pytest.raises(FusionError, match="curation/ is out of date"):
+        push(filled)
+
+
+def test_layers_that_do_not_match_are_refused(filled: Workspace) -> None:
+    shutil.copy(filled.path("captions/naip-00000.parquet"), filled.path("captions/eurosat-00000.parquet"))
+    with pytest.raises(FusionError, match="run `fusionrs-build caption` first"):
+        push(filled)
