@@ -174,7 +174,7 @@ class GeneratorTranslator:
         if isinstance(rgb, np.ndarray):
             import torch
 
-            return self._draw(torch.from_numpy(rgb)).cpu().numpy()
+            return self._draw(torch.tensor(rgb)).cpu().numpy()
         return self._draw(rgb).to(rgb.device)
 
     def _draw(self, rgb: "torch.Tensor") -> "torch.Tensor":
