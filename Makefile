@@ -21,10 +21,10 @@ lint: $(STAMP)  ## style, types, and who may import whom
 	$(RUN)lint-imports
 
 bench: $(STAMP)  ## speed, as ratios; one JSON a run in benchmarks/results/
-	$(RUN)python -m benchmarks.build
+	$(RUN)python -m benchmarks.translate
 
 gpu: $(STAMP)  ## the checks that need a GPU
-	$(RUN)python -m benchmarks.translator --device cuda
+	$(RUN)python -m benchmarks.translate --device cuda --images 4096
 
 torture: $(STAMP)  ## kill each command at 20 random moments (the tests do it 3 times)
 	FUSIONRS_KILLS=20 $(RUN)python -m pytest -s tests/e2e/test_torture.py

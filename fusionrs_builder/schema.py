@@ -2,6 +2,7 @@
 
 Arrow schemas are read off `COLUMNS`; the Hugging Face features of the release are read off the Arrow schema
 (`release/export.py`). A layer holds the columns that name it; the release holds every column marked `release`.
+The rgb layer has `ir` only where a sensor measured it; the ir layer has it for every record.
 """
 
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ _TEXTS = pa.list_(pa.string())
 COLUMNS = (
     Column("id", pa.string(), LAYERS, "`<corpus>/<publisher's key>`; stable across rebuilds, unique"),
     Column("rgb", IMAGE, ("rgb",), "8-bit RGB; null for a corpus that has infrared only"),
-    Column("ir", IMAGE, ("rgb", "ir"), "the infrared view, one channel, 8-bit (in the rgb layer: only where measured)"),
+    Column("ir", IMAGE, ("rgb", "ir"), "the infrared view, one channel, 8-bit"),
     Column("ir16", IMAGE, ("rgb", "ir"), "the sensor's 16-bit original as PNG, where it has one"),
     Column("ir_origin", pa.string(), ("ir",), "`measured` (a sensor saw it) or `translated` (a model drew it)"),
     Column("ir_band", pa.string(), ("rgb", "ir"), "`nir`, `swir`, `mwir` or `lwir`; null for a grey control"),

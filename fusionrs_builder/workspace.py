@@ -260,10 +260,9 @@ class Workspace:
     def clean(self) -> None:
         """Remove the leavings of a killed run. Call under the lock only."""
         if self.local:
-            for leaving in Path(self.root).glob(f"*/{TEMPORARY}*"):
-                leaving.unlink(missing_ok=True)
-            for leaving in Path(self.root).glob(f"{TEMPORARY}*"):
-                leaving.unlink(missing_ok=True)
+            for depth in range(4):  # release/<name>/data lies three folders down
+                for leaving in Path(self.root).glob("*/" * depth + f"{TEMPORARY}*"):
+                    leaving.unlink(missing_ok=True)
 
     # Layers and shards.
 

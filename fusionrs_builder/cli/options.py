@@ -96,7 +96,7 @@ def guarded(function: Function) -> Function:
 
 
 def running(function: Function) -> Function:
-    """--workers, --device, --limit, --dry-run, handed over as one `run`."""
+    """--workers, --device, --limit, --dry-run, --engine, handed over as one `run`."""
     from fusionrs_builder.engines.runner import Run
 
     @click.option("--workers", type=click.IntRange(1, 512), help="processes  [default: one a core, 1 for a network]")
@@ -107,9 +107,14 @@ def running(function: Function) -> Function:
         help="for a trial: the first N items of each corpus, or the shards that hold the next N",
     )
     @click.option("--dry-run", is_flag=True, help="say what would be done, and do nothing")
+    @click.option(
+        "--engine", type=click.Choice(["local", "ray"]), default="local", help="this machine, or a Ray cluster"
+    )
     @functools.wraps(function)
-    def wrapped(*, workers: int | None, device: str, limit: int | None, dry_run: bool, **arguments: Any) -> None:
-        function(run=Run(workers, device, limit, dry_run), **arguments)
+    def wrapped(
+        *, workers: int | None, device: str, limit: int | None, dry_run: bool, engine: Any, **arguments: Any
+    ) -> None:
+        function(run=Run(workers, device, limit, dry_run, engine), **arguments)
 
     return wrapped
 

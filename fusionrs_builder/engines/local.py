@@ -34,8 +34,8 @@ class Resources:
 
 def run(
     stage: Stage, workspace: Workspace, tasks: Sequence[Task], resources: Resources, progress: Callable[[int], None]
-) -> Iterator[tuple[Task, Footer]]:
-    """Make the shards of `tasks`, and yield each as it is finished.
+) -> Iterator[Footer]:
+    """Make the shards of `tasks`, and yield the footer of each as it is finished.
 
     Args:
         stage: what to run.
@@ -50,7 +50,7 @@ def run(
     if resources.workers == 1 or len(tasks) == 1:
         worker = stage.open(resources.devices[0])
         for task in tasks:
-            yield task, make(workspace, stage, worker, task, progress)
+            yield make(workspace, stage, worker, task, progress)
         return
     # spawn: a forked child would inherit torch's threads and the lock on the workspace.
     context = multiprocessing.get_context("spawn")
@@ -61,13 +61,12 @@ def run(
         numbers.put(resources.devices[number % len(resources.devices)])
     pool = ProcessPoolExecutor(workers, context, _open, (stage, workspace, numbers, counts))
     try:
-        waiting: dict[Future[Footer], Task] = {pool.submit(_make, task): task for task in tasks}
+        waiting: set[Future[Footer]] = {pool.submit(_make, task) for task in tasks}
         while waiting:
-            done, _ = wait(waiting, POLL_S, FIRST_COMPLETED)
+            done, waiting = wait(waiting, POLL_S, FIRST_COMPLETED)
             _drain(counts, progress)
             for future in done:
-                task = waiting.pop(future)
-                yield task, future.result()
+                yield future.result()
         _drain(counts, progress)
     except BrokenProcessPool:
         raise FusionError(

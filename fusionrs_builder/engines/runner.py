@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fusionrs_builder import __version__
-from fusionrs_builder.engines import local
+from fusionrs_builder.engines import local, ray
 from fusionrs_builder.engines.progress import Progress
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.schema import SCHEMA_VERSION
@@ -32,12 +32,14 @@ class Run:
         device: `auto`, `cpu`, `cuda`, `cuda:1`, or several with commas between.
         limit: stop after shards that hold this many items together; None for all.
         dry_run: only say what would be done.
+        engine: `local`: processes of this machine; `ray`: a Ray cluster.
     """
 
     workers: int | None = None
     device: str = "auto"
     limit: int | None = None
     dry_run: bool = False
+    engine: Literal["local", "ray"] = "local"
 
 
 @dataclass
@@ -101,8 +103,9 @@ def run_stage(workspace: Workspace, stage: Stage, run: Run, max_reject_rate: flo
             _write_lock(workspace, stage)
             prepared = stage.prepare(workspace, chosen)
             resources = local.Resources(_workers(stage, run), _devices(run.device))
+            engine = ray if run.engine == "ray" else local
             with Progress(stage.name, sum(task.items for task in chosen)) as progress:
-                for _, footer in local.run(stage, workspace, prepared, resources, progress):
+                for footer in engine.run(stage, workspace, prepared, resources, progress):
                     summary.made += 1
                     summary.items_made += footer.items
         summary.waiting = len(pending) - summary.made
