@@ -22,7 +22,7 @@ def run(
 ) -> Iterator[Footer]:
     """Make the shards of `tasks`, and yield the footer of each as it is finished.
 
-    As `local.run`, with `resources.workers` actors, a GPU each where one is asked for; progress comes a shard at a time.
+    As `local.run`, with `resources.workers` actors, a GPU each where one is asked for; progress is told by shard.
     """
     try:
         import ray
