@@ -21,10 +21,11 @@ from benchmarks import machine
 from fusionrs_builder import pixels
 from fusionrs_builder.config import TranslateSettings
 from fusionrs_builder.corpora.procedural import render
+from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import make
 from fusionrs_builder.translate.stage import TranslateStage
 from fusionrs_builder.translate.translator import load_translator
-from fusionrs_builder.workspace import Footer, Workspace
+from fusionrs_builder.workspace import Workspace
 
 ROUNDS = 3
 """Each contestant runs so often, in turn; the median counts."""

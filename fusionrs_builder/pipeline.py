@@ -23,8 +23,9 @@ from fusionrs_builder.corpora import registry
 from fusionrs_builder.corpora.stage import DownloadStage
 from fusionrs_builder.engines.runner import Run, Summary, count, run_stage
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.shards import corpus_of
 from fusionrs_builder.stage import Stage, is_done
-from fusionrs_builder.workspace import Workspace, corpus_of
+from fusionrs_builder.workspace import Workspace
 
 ORDER = ("download", "translate", "caption", "curate", "push")
 """The stages, in the order of the build."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from fusionrs_builder.errors import FusionError
-from fusionrs_builder.workspace import Footer, Row, ShardWriter, Workspace, refused_by_reason
+from fusionrs_builder.shards import Footer, Row, ShardWriter, refused_by_reason
+from fusionrs_builder.workspace import Workspace
 
 
 @dataclass(frozen=True)

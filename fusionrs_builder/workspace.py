@@ -6,148 +6,27 @@ whole or not at all: written beside their place, flushed to disk, renamed.
 """
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
 import os
 import socket
 import tempfile
-import uuid
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
 from fusionrs_builder import schema
 from fusionrs_builder.errors import FusionError, UsageError
-
-Row = dict[str, Any]
-
-ROW_GROUP_ROWS = 100
-ROW_GROUP_BYTES = 32 * 1024 * 1024
-"""A row group is closed at either bound, so memory does not grow with the shard and the Hub viewer can page."""
-
-FOOTER_KEY = b"fusionrs"
-TEMPORARY = ".tmp-"
+from fusionrs_builder.files import Files
+from fusionrs_builder.shards import FOOTER_KEY, Footer, Row, ShardWriter
 
 
-@dataclass(frozen=True)
-class Footer:
-    """What a shard says of itself.
-
-    Attributes:
-        stage: name of the stage that wrote it.
-        fingerprint: of what was to be written: stage version, parameters, input contents, model hashes.
-        content: sha256 of the rows, whatever machine wrote them; what the next layer's fingerprint is made from.
-        inputs: content of each layer the shard was made from.
-        items: what went in.
-        rows: rows in the file.
-        refused: items refused, by reason code. items = good + refused.
-    """
-
-    stage: str
-    fingerprint: str
-    content: str = ""
-    inputs: dict[str, str] = field(default_factory=dict)
-    items: int = 0
-    rows: int = 0
-    refused: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def good(self) -> int:
-        return self.items - sum(self.refused.values())
-
-
-class ShardWriter:
-    """Writes one Parquet file row by row; the file appears, whole, when `commit` is called.
-
-    Args:
-        workspace: where.
-        path: place of the file, relative to the workspace.
-        arrow: schema of the rows.
-        options: further options of `pyarrow.parquet.ParquetWriter`.
-    """
-
-    def __init__(self, workspace: "Workspace", path: str, arrow: pa.Schema, **options: Any) -> None:
-        self.rows = 0
-        self._workspace, self._path, self._arrow = workspace, path, arrow
-        self._temporary = workspace.temporary(path)
-        self._handle = self._temporary.open("wb")
-        # Encoded images gain nothing from a dictionary; repeated strings gain everything.
-        words = [f.name for f in arrow if pa.types.is_string(f.type)]
-        self._parquet = pq.ParquetWriter(self._handle, arrow, use_dictionary=words, **options)
-        self._hash = hashlib.sha256()
-        self._buffer: list[Row] = []
-        self._buffered = 0
-
-    def write(self, row: Row) -> None:
-        self._buffer.append(row)
-        self._buffered += sum(len(v["bytes"] or b"") for v in row.values() if isinstance(v, dict) and "bytes" in v)
-        if len(self._buffer) >= ROW_GROUP_ROWS or self._buffered >= ROW_GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        if not self._buffer:
-            return
-        batch = pa.RecordBatch.from_pylist(self._buffer, schema=self._arrow)
-        self.rows += batch.num_rows
-        self._hash.update(batch.serialize())
-        with self._workspace.explained(self._path):
-            self._parquet.write_batch(batch, row_group_size=batch.num_rows)
-        self._buffer, self._buffered = [], 0
-
-    def commit(self, footer: Footer) -> Footer:
-        """Flush, sync, rename into place. Returns the footer with `content` and `rows` filled in."""
-        self._flush()
-        footer = replace(footer, content=self._hash.hexdigest(), rows=self.rows)
-        with self._workspace.explained(self._path):
-            self._parquet.add_key_value_metadata({FOOTER_KEY: json.dumps(asdict(footer), sort_keys=True).encode()})
-            self._parquet.close()
-            self._handle.flush()
-            os.fsync(self._handle.fileno())
-            self._handle.close()
-            self._workspace.publish(self._temporary, self._path)
-        return footer
-
-    def __enter__(self) -> "ShardWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave nothing behind when `commit` was not reached."""
-        if self._temporary.exists():
-            with contextlib.suppress(OSError):  # a full disk: closing tries to write again
-                self._parquet.close()
-            with contextlib.suppress(OSError):
-                self._handle.close()
-            self._temporary.unlink(missing_ok=True)
-
-
-class Workspace:
-    """The folder of one dataset. Open with `Workspace.open(dir)`.
-
-    Attributes:
-        url: as given.
-        fs: the fsspec file system.
-        root: its path within that file system.
-    """
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.fs, self.root = fsspec.core.url_to_fs(url)
-        self.local = isinstance(self.fs, LocalFileSystem)
-
-    def __getstate__(self) -> str:
-        return self.url
-
-    def __setstate__(self, url: str) -> None:
-        self.__init__(url)  # type: ignore[misc]
+class Workspace(Files):
+    """The folder of one dataset. Open with `Workspace.open(dir)`."""
 
     @classmethod
     def open(cls, where: str | os.PathLike[str], create: bool = False) -> "Workspace":
@@ -173,96 +52,6 @@ class Workspace:
                 f"{made_by['workspace_version']}, this one knows {schema.SCHEMA_VERSION}): upgrade fusionrs-builder"
             )
         return workspace
-
-    # Paths and plain files.
-
-    def path(self, *parts: str) -> str:
-        return "/".join([self.root, *parts])
-
-    def exists(self, path: str) -> bool:
-        return bool(self.fs.exists(self.path(path)))
-
-    def read_bytes(self, path: str) -> bytes:
-        return bytes(self.fs.cat_file(self.path(path)))
-
-    def read_json(self, path: str, default: Any) -> Any:
-        """A JSON file of the workspace, or `default` when there is none.
-
-        Raises:
-            FusionError: the file is not JSON.
-        """
-        if not self.exists(path):
-            return default
-        try:
-            return json.loads(self.read_bytes(path))
-        except ValueError as error:
-            raise FusionError(f"{self.path(path)} is not valid JSON ({error}): delete it and run again") from None
-
-    def write_bytes(self, path: str, data: bytes) -> None:
-        """Write a whole file, atomically."""
-        temporary = self.temporary(path)
-        try:
-            with self.explained(path):
-                with temporary.open("wb") as handle:
-                    handle.write(data)
-                    handle.flush()
-                    os.fsync(handle.fileno())
-                self.publish(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def write_json(self, path: str, value: Any) -> None:
-        self.write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
-
-    def temporary(self, path: str) -> Path:
-        """A fresh place to write `path` before it is published: beside it when local, else in the system's folder."""
-        name = TEMPORARY + uuid.uuid4().hex
-        if not self.local:
-            return Path(tempfile.gettempdir()) / name
-        folder = Path(self.path(path)).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
-
-    def publish(self, temporary: Path, path: str) -> None:
-        """Move a written and synced file to its place: the moment at which it exists."""
-        if not self.local:
-            self.fs.put_file(str(temporary), self.path(path))
-            temporary.unlink()
-            return
-        target = Path(self.path(path))
-        os.replace(temporary, target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    @contextlib.contextmanager
-    def explained(self, path: str) -> Iterator[None]:
-        """Turn a full disk or a missing right into an error that names the file and the fix."""
-        try:
-            yield
-        except OSError as error:
-            reasons = {
-                errno.ENOSPC: "the disk is full: free some space",
-                errno.EDQUOT: "the disk quota is used up: free some space",
-                errno.EFBIG: "the file would be larger than allowed here: raise the limit or lower build.shard_mb",
-                errno.EACCES: "no right to write there: change the folder's rights",
-                errno.EROFS: "the file system is read-only: use another workspace",
-            }
-            if error.errno not in reasons:
-                raise
-            raise FusionError(
-                f"could not write {self.path(path)}: {reasons[error.errno]}, then run the same command again "
-                "(finished shards are kept)"
-            ) from error
-
-    def clean(self) -> None:
-        """Remove the leavings of a killed run. Call under the lock only."""
-        if self.local:
-            for depth in range(4):  # release/<name>/data lies three folders down
-                for leaving in Path(self.root).glob("*/" * depth + f"{TEMPORARY}*"):
-                    leaving.unlink(missing_ok=True)
 
     # Layers and shards.
 
@@ -374,13 +163,3 @@ class Workspace:
             handle.flush()
             self.clean()
             yield
-
-
-def corpus_of(shard: str) -> str:
-    """`naip` of `naip-00007`."""
-    return shard.rsplit("-", 1)[0]
-
-
-def refused_by_reason(reasons: Sequence[str]) -> dict[str, int]:
-    """Count `code: message` reasons by their code."""
-    return dict(sorted(Counter(reason.split(":", 1)[0] for reason in reasons).items()))

@@ -20,7 +20,7 @@ from fusionrs_builder import (
     translate,
 )
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.workspace import Footer
+from fusionrs_builder.shards import Footer
 
 Make = Callable[..., Path]
 ONE = Run(workers=1)

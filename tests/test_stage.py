@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Reject, Stage, Task, Worker, digest, is_done, make
-from fusionrs_builder.workspace import Row, Workspace
+from fusionrs_builder.workspace import Workspace
 
 
 class Source(Stage):

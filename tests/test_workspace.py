@@ -10,7 +10,8 @@ import pytest
 
 from fusionrs_builder import schema
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.workspace import ROW_GROUP_BYTES, ROW_GROUP_ROWS, Footer, Workspace
+from fusionrs_builder.shards import ROW_GROUP_BYTES, ROW_GROUP_ROWS, Footer
+from fusionrs_builder.workspace import Workspace
 
 
 def put(ws: Workspace, layer: str, shard: str, ids: list[str], **footer: object) -> Footer:
@@ -144,7 +145,8 @@ def test_a_full_disk_is_said_with_the_file_and_the_fix(tmp_path: Path) -> None:
     """A limit on file size stands for the full disk: the write itself fails, as it would there."""
     code = f"""
 import resource, signal
-from fusionrs_builder.workspace import Workspace, Footer
+from fusionrs_builder.shards import Footer
+from fusionrs_builder.workspace import Workspace
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 ws = Workspace.open({str(tmp_path / "ws")!r}, create=True)

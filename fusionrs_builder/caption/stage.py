@@ -8,8 +8,9 @@ from fusionrs_builder import pixels
 from fusionrs_builder.caption.facts import Record
 from fusionrs_builder.caption.grounded import GROUNDED, Captions, Phrases, Writer
 from fusionrs_builder.config import CaptionSettings
+from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Stage, Task, Worker
-from fusionrs_builder.workspace import Row, Workspace
+from fusionrs_builder.workspace import Workspace
 
 RGB_COLUMNS = ("rgb", "publisher_captions", "labels", "boxes", "gsd_m")
 IR_COLUMNS = ("ir", "ir_origin", "ir_band", "reason")

@@ -20,8 +20,9 @@ from fusionrs_builder.corpora import formats
 from fusionrs_builder.corpora.harmonise import Stretch, harmonise
 from fusionrs_builder.corpora.reader import Item, Reader, Refused, walk
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.shards import Row, corpus_of
 from fusionrs_builder.stage import Reject, Stage, Task, Worker, digest
-from fusionrs_builder.workspace import Row, Workspace, corpus_of
+from fusionrs_builder.workspace import Workspace
 
 STRETCH_ITEMS = 32
 """Items looked at, evenly spread over the corpus, to find its stretch."""

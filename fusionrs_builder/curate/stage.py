@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate import duplicates, splits
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Stage, Task
-from fusionrs_builder.workspace import Row, Workspace
+from fusionrs_builder.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import Stage, Task, Worker, make
-from fusionrs_builder.workspace import Footer, Workspace
+from fusionrs_builder.workspace import Workspace
 
 POLL_S = 0.2
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from fusionrs_builder.engines.local import Resources
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import Stage, Task, Worker, make
-from fusionrs_builder.workspace import Footer, Workspace
+from fusionrs_builder.workspace import Workspace
 
 RESTARTS = 1
 """Times a task is tried again when its machine is lost: a stage is safe to repeat."""

@@ -17,8 +17,9 @@ from fusionrs_builder.engines import local, ray
 from fusionrs_builder.engines.progress import Progress
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.schema import SCHEMA_VERSION
+from fusionrs_builder.shards import Footer, corpus_of
 from fusionrs_builder.stage import MADE_BY, Stage, Task, is_done
-from fusionrs_builder.workspace import Footer, Workspace, corpus_of
+from fusionrs_builder.workspace import Workspace
 
 LOCK = "fusionrs.lock"
 

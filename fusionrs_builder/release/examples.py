@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 
 from fusionrs_builder import pixels
 from fusionrs_builder.release.facts import Place
-from fusionrs_builder.workspace import Row, Workspace
+from fusionrs_builder.shards import Row
+from fusionrs_builder.workspace import Workspace
 
 FOLDER = "examples"
 SIDE = 256

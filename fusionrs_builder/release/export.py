@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from fusionrs_builder import schema
+from fusionrs_builder.shards import Row, ShardWriter
 from fusionrs_builder.stage import Task
-from fusionrs_builder.workspace import Row, ShardWriter, Workspace
+from fusionrs_builder.workspace import Workspace
 
 SPLITS = ("train", "validation", "test")
 

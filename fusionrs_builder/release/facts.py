@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fusionrs_builder import schema
-from fusionrs_builder.workspace import Row, Workspace
+from fusionrs_builder.shards import Row
+from fusionrs_builder.workspace import Workspace
 
 EXAMPLES = 8
 """Example rows in the card, taken from the corpora in turn."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.files import TEMPORARY
 from fusionrs_builder.release import card
-from fusionrs_builder.workspace import TEMPORARY, Workspace
+from fusionrs_builder.workspace import Workspace
 
 OURS = re.compile(
     rf"data/(train|validation|test)-\d{{5}}-of-\d{{5}}\.parquet|examples/\d{{3}}-(rgb|ir)\.jpg|(.+/)?{re.escape(TEMPORARY)}\w+"

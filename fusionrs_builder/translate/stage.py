@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from fusionrs_builder import pixels
 from fusionrs_builder.config import TranslateSettings
 from fusionrs_builder.schema import arrow_schema
+from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Stage, Task, Worker
 from fusionrs_builder.translate.quality import ir_quality
 from fusionrs_builder.translate.translator import Translator, load_translator, translator_params
-from fusionrs_builder.workspace import Row, Workspace
+from fusionrs_builder.workspace import Workspace
 
 BATCH_SIZE = {"cpu": 16, "cuda": 64}
 

@@ -9,8 +9,9 @@ import pytest
 
 from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate.stage import CurateStage
+from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import is_done, make
-from fusionrs_builder.workspace import Footer, Workspace
+from fusionrs_builder.workspace import Workspace
 
 Records = Mapping[str, Iterable[dict[str, Any]]]
 Rows = dict[str, dict[str, Any]]

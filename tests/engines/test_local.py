@@ -10,8 +10,9 @@ import pytest
 
 from fusionrs_builder.engines import local
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Reject, Stage, Task, Worker
-from fusionrs_builder.workspace import Row, Workspace
+from fusionrs_builder.workspace import Workspace
 
 
 class Counting(Stage):

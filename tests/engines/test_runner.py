@@ -5,8 +5,9 @@ import pytest
 from fusionrs_builder.engines.progress import Progress
 from fusionrs_builder.engines.runner import Run, run_stage
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Reject, Stage, Task, Worker
-from fusionrs_builder.workspace import Row, Workspace
+from fusionrs_builder.workspace import Workspace
 
 
 class Source(Stage):

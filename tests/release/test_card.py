@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fusionrs_builder.release import card, facts
-from fusionrs_builder.workspace import Footer, Workspace
+from fusionrs_builder.shards import Footer
+from fusionrs_builder.workspace import Workspace
 
 from .conftest import contents, lay, push, record
 

@@ -7,7 +7,8 @@ import pytest
 
 from fusionrs_builder import schema
 from fusionrs_builder.release import export
-from fusionrs_builder.workspace import FOOTER_KEY, Workspace
+from fusionrs_builder.shards import FOOTER_KEY
+from fusionrs_builder.workspace import Workspace
 
 from .conftest import lay, push, record
 

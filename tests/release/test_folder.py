@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.files import TEMPORARY
 from fusionrs_builder.release import export
 from fusionrs_builder.release.folder import push_to_dir
-from fusionrs_builder.workspace import TEMPORARY, Workspace
+from fusionrs_builder.workspace import Workspace
 
 from .conftest import contents, push
 

@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from fusionrs_builder import pixels, schema
+from fusionrs_builder.shards import Footer
 from fusionrs_builder.translate import checkpoint
 from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
-from fusionrs_builder.workspace import Footer, Workspace
+from fusionrs_builder.workspace import Workspace
 
 
 @pytest.fixture(autouse=True, scope="session")
