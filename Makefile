@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/
 STAMP = $(VENV)/.stamp
-FUSIONRS_SAMPLES ?= $(wildcard ../shared/data)
+FUSIONRS_SAMPLES ?= $(abspath $(wildcard ../shared/data))
 export FUSIONRS_SAMPLES
 
 demo: $(STAMP)  ## build a real dataset end to end in demo/

@@ -193,9 +193,13 @@ def _configured(
     names: Sequence[str] = (),
 ) -> tuple[config.Settings, Stage]:
     """The settings with the flags in them, kept in fusionrs.toml once the stage they make is known to be sound."""
-    stage = stage_of(command, config.update(workspace, table, flags, save=False), names)
+    settings = config.update(workspace, table, flags, save=False)
+    stage = stage_of(command, settings, names)
     stage.params()
-    return config.update(workspace, table, flags, save=not run.dry_run), stage
+    if not run.dry_run and any(value is not None for value in flags.values()):
+        with workspace.lock(command):  # not while another build reads it
+            config.update(workspace, table, flags)
+    return settings, stage
 
 
 def _run(workspace: Workspace, stage: Stage, run: Run, settings: config.Settings) -> Summary:

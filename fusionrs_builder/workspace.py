@@ -149,7 +149,9 @@ class Workspace(Files):
         name = f"fusionrs-{hashlib.sha256(self.url.encode()).hexdigest()[:16]}.lock"
         place = Path(self.path(".lock")) if self.local else Path(tempfile.gettempdir()) / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("a+") as handle:
+        with self.explained(".lock"):
+            handle = place.open("a+")
+        with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
