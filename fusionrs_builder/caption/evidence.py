@@ -38,13 +38,15 @@ class Thing:
 
     Attributes:
         placed: what and where.
-        share: of the frame it fills, 0..1, pixels of objects drawn over it left out.
+        share: of the frame it fills, 0..1.
+        alone: the same, pixels that a later object fills too left out, so that a sum counts no pixel twice.
         difference: its mean minus the mean of its surroundings, grey levels; None where it has too few.
         tone: what may be said of it.
     """
 
     placed: Placed
     share: float
+    alone: float
     difference: float | None
     tone: Tone
 
@@ -170,7 +172,8 @@ def _things(gray: Gray, objects: Sequence[Placed]) -> list[Thing]:
         difference = spread = None
         if ring.size >= MIN_RING_PIXELS:
             difference, spread = round(float(own.mean() - ring.mean()), 6), round(float(ring.std()), 6)
-        things.append(Thing(one, float(filled[number]) / gray.size, difference, _tone(difference, spread)))
+        share, alone = own.size / gray.size, float(filled[number]) / gray.size
+        things.append(Thing(one, share, alone, difference, _tone(difference, spread)))
     return things
 
 

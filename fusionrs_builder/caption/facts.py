@@ -146,13 +146,14 @@ def layout_slots(said: Spoken, things: Sequence[Thing], pick: Pick) -> Slots:
     alone = sum(len(each) for _, each in said.groups) == 1  # then the counts say where it is
     if not alone and (place := group_place(some)):
         slots["group_where"] = place
-    shares = {id(thing.placed): thing.share for thing in things}
-    mine = sorted(((shares.get(id(one), 0.0), one) for one in some), key=lambda pair: -pair[0])
-    if all(one.outline is not None for one in some) and (total := sum(share for share, _ in mine)) >= COVER_SHARE:
-        slots["cover"] = words.percent(total) or ""
-        if len(mine) > 1 and mine[0][0] >= LARGEST_LEAD * mine[1][0]:
+    of = {id(thing.placed): thing for thing in things}
+    mine = sorted((of[id(one)] for one in some if id(one) in of), key=lambda thing: -thing.share)
+    cover = sum(thing.alone for thing in mine)
+    if all(one.outline is not None for one in some) and cover >= COVER_SHARE:
+        slots["cover"] = words.percent(cover) or ""
+        if len(mine) > 1 and mine[0].share >= LARGEST_LEAD * mine[1].share:
             slots["largest"] = f"the {'larger' if len(some) == 2 else 'largest'} of {_group(noun, len(some))}"
-            slots["largest_where"] = group_place([mine[0][1]]) or ""
+            slots["largest_where"] = group_place([mine[0].placed]) or ""
     return slots
 
 

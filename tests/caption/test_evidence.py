@@ -130,5 +130,6 @@ def test_measures_stay_in_their_ranges(ir: Gray, around: list[dict[str, Any]]) -
     assert 0 <= seen.contrast <= 255
     assert 0 <= seen.entropy <= 8.0001
     assert all(0 <= share <= 1 for share in (seen.edges, seen.dark_share, seen.bright_share))
-    assert sum(thing.share for thing in seen.things) <= 1.0001
+    assert sum(thing.alone for thing in seen.things) <= 1.0001
+    assert all(thing.alone <= thing.share <= 1 for thing in seen.things)
     assert seen.correlation is None or seen.correlation == pytest.approx(1, abs=1e-3)
