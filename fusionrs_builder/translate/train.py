@@ -70,7 +70,7 @@ class TrainSettings:
     weight_decay: float = 1e-4
     structure: float = 0.1
     correlation: float = 0.2
-    radiometric: float = 0.3
+    radiometric: float = 1.0
     ema: float = 0.995
     report_every: int = 10
     seed: int = 0
