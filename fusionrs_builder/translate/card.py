@@ -60,7 +60,7 @@ has a 7 x 7 uniform window; every score is a mean over images.
 - The picture is drawn, not measured. It carries no temperature and no radiance: read no number off its pixels.
 - It has seen the places, seasons and sensors listed above and no others; elsewhere its tones are a guess.
 - What is not in the RGB image cannot be in the drawn one.
-
+{remarks}
 ## Configuration
 
 ```json
@@ -69,7 +69,13 @@ has a 7 x 7 uniform window; every score is a mean over images.
 """
 
 
-def translator_card(checkpoint: Checkpoint, facts: Mapping[str, Any], sources: Sequence[Source], seconds: float) -> str:
+def translator_card(
+    checkpoint: Checkpoint,
+    facts: Mapping[str, Any],
+    sources: Sequence[Source],
+    seconds: float,
+    remarks: Sequence[str] = (),
+) -> str:
     """The text of `README.md` beside the weights.
 
     Args:
@@ -77,6 +83,7 @@ def translator_card(checkpoint: Checkpoint, facts: Mapping[str, Any], sources: S
         facts: `training` (the recipe), `held_out` (in words) and `scores` (of `evaluate`, or n = 0).
         sources: of the training data.
         seconds: that training took.
+        remarks: further limits, a sentence each.
     """
     recipe, scores = facts["training"], facts["scores"]
     listed = "\n".join(f"- {s.corpus} ({s.sensor}): {s.license}. {s.attribution}".rstrip(". ") + "." for s in sources)
@@ -91,6 +98,7 @@ def translator_card(checkpoint: Checkpoint, facts: Mapping[str, Any], sources: S
             "held_out": facts["held_out"],
             "scores": as_markdown(scores) if scores["n"] else "None: nothing was held out.",
             "minutes": seconds / 60,
+            "remarks": "".join(f"- {remark}\n" for remark in remarks),
             "settings": json.dumps(recipe, indent=2),
         }
     )

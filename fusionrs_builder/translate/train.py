@@ -208,6 +208,7 @@ def train_and_save(
     sources: Sequence[Source],
     held_out_words: str,
     tile: int | None = None,
+    remarks: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train, save, and score what was saved: weights, configuration and card stand in `out` at the end.
@@ -222,6 +223,7 @@ def train_and_save(
         sources: of the pairs, for the card.
         held_out_words: which records are held out, for the card.
         tile: score tiles of this many pixels instead of whole images.
+        remarks: further limits for the card, a sentence each.
         progress: as in `train`.
 
     Returns:
@@ -242,7 +244,7 @@ def train_and_save(
     found = checkpoint.find(out)
     if len(held_out):
         facts["scores"] = evaluate(GeneratorTranslator(found, settings.device), held_out, tile, settings.seed)
-    card = translator_card(found, facts, sources, last["seconds"])
+    card = translator_card(found, facts, sources, last["seconds"], remarks)
     checkpoint.save(network, out, name, band, card, facts)
     log.info("translator %s saved to %s", name, out)
     return dict(facts["scores"])
