@@ -37,7 +37,7 @@ bands = {{ red = "1", green = "2", blue = "3", nir = "4" }}
 tile = 64
 license = "public-domain"
 [translate]
-translator = "gray"
+translator = "nir-small"
 [push]
 file_mb = 1
 """
