@@ -1,6 +1,6 @@
 """The Python API: every command of the CLI as a function over a workspace.
 
-    from fusionrs_builder import Workspace, download, translate, caption, curate, push
+    from fusionrs_builder.pipeline import Workspace, caption, curate, download, push, translate
 
     ws = Workspace.open("my-dataset", create=True)
     download(ws, "naip", from_="/data/naip", format="geotiff", bands="red=1,green=2,blue=3,nir=4", license="CC0-1.0")
@@ -26,6 +26,8 @@ from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.shards import corpus_of
 from fusionrs_builder.stage import Stage, is_done
 from fusionrs_builder.workspace import Workspace
+
+__all__ = ["Run", "Summary", "Workspace", "caption", "curate", "download", "push", "run_all", "status", "translate"]
 
 ORDER = ("download", "translate", "caption", "curate", "push")
 """The stages, in the order of the build."""

@@ -6,20 +6,9 @@ from typing import Any
 import pytest
 
 import fusionrs_builder
-from fusionrs_builder import (
-    Run,
-    Workspace,
-    caption,
-    config,
-    curate,
-    download,
-    pipeline,
-    push,
-    run_all,
-    status,
-    translate,
-)
+from fusionrs_builder import config, pipeline
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.pipeline import Run, Workspace, caption, curate, download, push, run_all, status, translate
 from fusionrs_builder.shards import Footer
 
 Make = Callable[..., Path]
