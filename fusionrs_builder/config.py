@@ -6,6 +6,7 @@ checked against them, and each stage is handed the one that concerns it.
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -96,6 +97,24 @@ class CorpusSettings(Section):
     source_url: str = Field("", description="where the corpus is published")
     source_revision: str = Field("", description="commit, version or date of the copy")
     family: str = Field("", description="corpora that share images have one family")
+
+    @field_validator("acquired")
+    @classmethod
+    def _is_a_pattern(cls, acquired: str) -> str:
+        try:
+            re.compile(acquired)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return acquired
+
+    @field_validator("annotations")
+    @classmethod
+    def _is_a_template(cls, annotations: str) -> str:
+        try:
+            annotations.format(stem="", folder="")
+        except (KeyError, IndexError, ValueError):
+            raise ValueError("only {stem} and {folder} are filled in, e.g. {stem}_labels.geojson") from None
+        return annotations
 
     @field_validator("overlap")
     @classmethod
@@ -232,6 +251,8 @@ def _document(workspace: "Workspace") -> tomlkit.TOMLDocument:
         return tomlkit.document()
     try:
         return tomlkit.parse(workspace.read_bytes(CONFIG).decode())
+    except OSError as error:
+        raise UsageError(f"{workspace.path(CONFIG)} cannot be read: {error.strerror}") from None
     except (tomlkit.exceptions.ParseError, UnicodeDecodeError) as error:
         raise UsageError(f"{workspace.path(CONFIG)} is not valid TOML: {error}") from None
 

@@ -86,7 +86,8 @@ class Files:
         if not self.local:
             return Path(tempfile.gettempdir()) / name
         folder = Path(self.path(path)).parent
-        folder.mkdir(parents=True, exist_ok=True)
+        with self.explained(path):
+            folder.mkdir(parents=True, exist_ok=True)
         return folder / name
 
     def publish(self, temporary: Path, path: str) -> None:

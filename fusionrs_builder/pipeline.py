@@ -13,6 +13,7 @@ Flags given here are checked, written to fusionrs.toml, and so hold for the next
 """
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from fusionrs_builder.corpora.stage import DownloadStage
 from fusionrs_builder.engines.runner import Run, Summary, count, run_stage
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.shards import corpus_of
-from fusionrs_builder.stage import Stage, is_done
+from fusionrs_builder.stage import Stage, Task, is_done
 from fusionrs_builder.workspace import Workspace
 
 __all__ = ["Run", "Summary", "Workspace", "caption", "curate", "download", "push", "run_all", "status", "translate"]
@@ -63,9 +64,20 @@ def download(workspace: Workspace, *names: str, from_: str | None = None, run: R
             )
     if not names and not settings.corpora:
         raise UsageError("no corpus yet: pass --from PATH --name NAME --format FORMAT --license SPDX")
-    for name in names:
-        settings, _ = _configured(workspace, "download", ("corpora", name), given, run, (name,))
+    if len(names) == 1:
+        settings = config.update(workspace, ("corpora", names[0]), given, save=False)
+    else:
+        new = {name: config.CorpusSettings() for name in names if name not in settings.corpora}
+        settings = settings.model_copy(update={"corpora": {**settings.corpora, **new}})
     stage = stage_of("download", settings, names, run.limit)
+    stage.params()
+    tasks = stage.tasks(workspace)  # what cannot be listed must not be remembered
+    if run.limit is not None:
+        _check_trial(workspace, stage, tasks)
+    if names and not run.dry_run:
+        with workspace.lock("download"):
+            for name in names:
+                config.update(workspace, ("corpora", name), given)
     run = replace(run, limit=None)  # it bounds items here, shards in the later stages
     summary = _run(workspace, stage, run, settings)
     if not run.dry_run and not names:
@@ -82,7 +94,10 @@ def translate(workspace: Workspace, *, run: Run = Run(), batch_size: int | None 
         batch_size: images the network sees at once; chosen when None. Changes no pixel.
         flags: keys of `config.TranslateSettings`.
     """
-    settings, stage = _configured(workspace, "translate", ("translate",), flags, run)
+    spec = flags.get("translator")
+    if spec and Path(spec).is_dir():
+        flags["translator"] = str(Path(spec).resolve())  # it must be found from any folder
+    settings, stage = _configured(workspace, "translate", flags, run)
     if batch_size:
         stage.batch_size = batch_size  # type: ignore[attr-defined]
     return _run(workspace, stage, run, settings)
@@ -90,13 +105,13 @@ def translate(workspace: Workspace, *, run: Run = Run(), batch_size: int | None 
 
 def caption(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:
     """Write scene and infrared captions. `flags`: keys of `config.CaptionSettings`."""
-    settings, stage = _configured(workspace, "caption", ("caption",), flags, run)
+    settings, stage = _configured(workspace, "caption", flags, run)
     return _run(workspace, stage, run, settings)
 
 
 def curate(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:
     """Group equal records and split the groups. `flags`: keys of `config.CurateSettings`."""
-    settings, stage = _configured(workspace, "curate", ("curate",), flags, run)
+    settings, stage = _configured(workspace, "curate", flags, run)
     return _run(workspace, stage, run, settings)
 
 
@@ -111,7 +126,7 @@ def push(workspace: Workspace, *, to: str | None = None, run: Run = Run(), **fla
     """
     from fusionrs_builder.release.folder import push_to_dir
 
-    settings, stage = _configured(workspace, "push", ("push",), flags, run)
+    settings, stage = _configured(workspace, "push", flags, run)
     summary = _run(workspace, stage, run, settings)
     summary.path = workspace.path("release", settings.push.name)
     if to is not None and not run.dry_run and not summary.waiting:
@@ -126,7 +141,12 @@ def run_all(workspace: Workspace, run: Run = Run()) -> list[Summary]:
     steps = (download, translate, caption, curate, push)
     summaries: list[Summary] = []
     for step in steps:
-        summary = step(workspace, run=run)
+        try:
+            summary = step(workspace, run=run)
+        except FusionError:
+            if not (run.dry_run and summaries):
+                raise
+            summary = Summary(ORDER[len(summaries)], workspace.url, dry_run=True, path="all, once the above is made")
         summaries.append(summary)
         if summary.problems or (summary.waiting and not run.dry_run):
             break
@@ -152,7 +172,7 @@ def status(workspace: Workspace) -> dict[str, Any]:
             if not tasks:
                 state["because"] = "nothing to work on yet"
         except FusionError as error:
-            state["because"] = str(error)
+            state |= {"because": str(error), "done": len(workspace.footers(stage.writes))}
         if following is None and (state["waiting"] or state["because"]):
             following = f"fusionrs-build {command}"
         footers = workspace.footers(stage.writes).values()
@@ -186,26 +206,48 @@ def stage_of(command: str, settings: config.Settings, names: Sequence[str] = (),
     return ReleaseStage(settings.push)
 
 
-def _configured(
-    workspace: Workspace,
-    command: str,
-    table: tuple[str, ...],
-    flags: dict[str, Any],
-    run: Run,
-    names: Sequence[str] = (),
-) -> tuple[config.Settings, Stage]:
+def _configured(workspace: Workspace, command: str, flags: dict[str, Any], run: Run) -> tuple[config.Settings, Stage]:
     """The settings with the flags in them, kept in fusionrs.toml once the stage they make is known to be sound."""
-    settings = config.update(workspace, table, flags, save=False)
-    stage = stage_of(command, settings, names)
+    settings = config.update(workspace, (command,), flags, save=False)
+    stage = stage_of(command, settings)
     stage.params()
     if not run.dry_run and any(value is not None for value in flags.values()):
         with workspace.lock(command):  # not while another build reads it
-            config.update(workspace, table, flags)
+            config.update(workspace, (command,), flags)
     return settings, stage
 
 
+def _check_trial(workspace: Workspace, stage: Stage, tasks: Sequence[Task]) -> None:
+    """A trial with `limit` must not throw away what was made without it.
+
+    Raises:
+        UsageError: it would.
+    """
+    wanted = {task.shard: task.items for task in tasks}
+    larger = [
+        name
+        for name, footer in workspace.footers("rgb").items()
+        if stage.owns(name) and footer.items > wanted.get(name, 0)
+    ]
+    if larger:
+        raise UsageError(
+            f"--limit would throw away {len(larger)} finished shards of {workspace.url}: try it in another one, -w DIR"
+        )
+
+
 def _run(workspace: Workspace, stage: Stage, run: Run, settings: config.Settings) -> Summary:
-    """Run a stage, and say what comes next."""
+    """Run a stage, and say what comes next.
+
+    Raises:
+        FusionError: as `run_stage`; or a stage before it is not through, so that a release would mix old and new.
+    """
+    for command in ORDER[1 : ORDER.index(stage.name)]:
+        above = stage_of(command, settings)
+        waiting = sum(not is_done(workspace, above, task) for task in above.tasks(workspace))
+        if waiting:
+            raise FusionError(
+                f"{waiting} shards of {above.writes}/ are out of date: run `fusionrs-build {command}` first"
+            )
     summary = run_stage(workspace, stage, run, settings.build.max_reject_rate)
     after = ORDER.index(stage.name) + 1
     if not summary.problems and not run.dry_run and (summary.waiting or after < len(ORDER)):
@@ -227,4 +269,4 @@ def _remove_corpora_but(workspace: Workspace, corpora: Iterable[str]) -> int:
 
 def _in(workspace: Workspace, command: str) -> str:
     """A command as it must be typed here."""
-    return command if workspace.url == "." else f"{command} -w {workspace.url}"
+    return command if workspace.url == "." else f"{command} -w {shlex.quote(workspace.url)}"

@@ -97,7 +97,7 @@ class Stage(ABC):
             inputs = {self.reads[0]: first.content}
             for layer in self.reads[1:]:
                 footer = workspace.footer(layer, shard)
-                if footer is None or any(inputs[name] != made_of for name, made_of in footer.inputs.items()):
+                if footer is None or any(inputs.get(name) != made_of for name, made_of in footer.inputs.items()):
                     state = "missing" if footer is None else "out of date"
                     raise FusionError(f"{layer}/{shard} is {state}: run `fusionrs-build {MADE_BY[layer]}` first")
                 inputs[layer] = footer.content

@@ -46,6 +46,10 @@ class Workspace(Files):
         if not create and not workspace.fs.exists(workspace.root):
             raise UsageError(f"no workspace at {where}: make one with `fusionrs-build init {where}`, or name it by -w")
         made_by = workspace.read_json("fusionrs.lock", {})
+        if not isinstance(made_by, dict):
+            raise FusionError(
+                f"{workspace.path('fusionrs.lock')} is not what this package wrote: delete it and run again"
+            )
         if made_by.get("workspace_version", 0) > schema.SCHEMA_VERSION:
             raise FusionError(
                 f"{where} was made by fusionrs-builder {made_by.get('version')} (workspace version "
@@ -77,7 +81,9 @@ class Workspace(Files):
             with self.fs.open(self.path(path), "rb") as handle:
                 metadata = pq.read_metadata(handle).metadata or {}
             return Footer(**json.loads(metadata[FOOTER_KEY]))
-        except (FileNotFoundError, KeyError, TypeError, ValueError, pa.ArrowException):
+        except PermissionError:
+            raise FusionError(f"{self.path(path)} cannot be read: change its rights") from None
+        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):  # pyarrow says OSError of damage
             return None
 
     def footers(self, layer: str) -> dict[str, Footer]:
@@ -100,7 +106,7 @@ class Workspace(Files):
                 parquet = pq.ParquetFile(handle)
                 for group in range(parquet.num_row_groups):
                     yield parquet.read_row_group(group, columns=list(columns) if columns else None).to_pylist()
-        except (FileNotFoundError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException) as error:
             raise FusionError(f"{self.path(path)} cannot be read ({error}): delete it and run again") from error
 
     def rows(self, layer: str, shard: str, columns: Sequence[str] | None = None) -> Iterator[Row]:

@@ -25,6 +25,8 @@ def test_defaults_hold_without_a_file(ws: Workspace) -> None:
         ("[corpora.a]\noverlap = 3", r"corpora\.a\.overlap: .*smaller than tile"),
         ("[corpora.'A b']\nformat = 'voc'", "lower-case letters, digits, - and _ only"),
         ("[push]\nname = '../x'", r"push\.name"),
+        ("[corpora.a]\nacquired = '('", r"corpora\.a\.acquired: not a regular expression"),
+        ("[corpora.a]\nannotations = '{foo}.json'", r"corpora\.a\.annotations: only \{stem\} and \{folder\}"),
         ("x = ", "not valid TOML"),
     ],
 )

@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from fusionrs_builder import config, pipeline
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.pipeline import Run, Workspace, caption, curate, download, push, run_all, status, translate
 from fusionrs_builder.shards import Footer
+from fusionrs_builder.translate.translator import WEIGHTS
 
 Make = Callable[..., Path]
 ONE = Run(workers=1)
@@ -171,3 +174,67 @@ def test_push_copies_the_release(built: Workspace, tmp_path: Path) -> None:
 def test_every_stage_is_in_order() -> None:
     stages = [pipeline.stage_of(command, config.Settings()) for command in pipeline.ORDER]
     assert [stage.name for stage in stages] == list(pipeline.ORDER)
+
+
+def test_a_plain_script_may_call_it(tmp_path: Path, class_folders: Make) -> None:
+    """Spawned workers must not run the caller's script again."""
+    script = tmp_path / "build.py"
+    script.write_text(
+        f"""
+from fusionrs_builder.pipeline import Run, Workspace, download
+ws = Workspace.open({str(tmp_path / "ws")!r}, create=True)
+ws.write_bytes("fusionrs.toml", b"[build]\\nshard_records = 2\\n")
+flags = dict(from_={str(class_folders(6))!r}, format="class-folders", license="MIT")
+print(download(ws, "a", run=Run(workers=2), **flags).made)
+"""
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr
+
+
+def test_a_release_never_mixes_two_translators(built: Workspace) -> None:
+    translate(built, translator="gray-inverted", run=Run(workers=1, limit=5))
+    for step in (caption, curate, push):
+        with pytest.raises(FusionError, match="2 shards of ir/ are out of date: run `fusionrs-build translate` first"):
+            step(built, run=ONE)
+
+
+def test_a_trial_does_not_throw_away_what_is_made(built: Workspace, class_folders: Make) -> None:
+    with pytest.raises(UsageError, match="--limit would throw away 3 finished shards"):
+        download(built, run=Run(workers=1, limit=2))
+    assert len(built.shards("rgb")) == 3
+
+
+def test_a_corpus_that_cannot_be_listed_is_not_remembered(built: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FusionError, match="nothing found"):
+        download(built, "x", from_=str(tmp_path / "empty"), format="voc", license="MIT", run=ONE)
+    assert list(config.load(built).corpora) == ["scenes"]
+
+
+def test_a_dry_run_of_everything_tells_the_plan(ws: Workspace, class_folders: Make) -> None:
+    config.update(ws, ("corpora", "a"), {"from": str(class_folders(2)), "format": "class-folders", "license": "MIT"})
+    summaries = run_all(ws, Run(workers=1, dry_run=True))
+    assert [(summary.command, summary.made) for summary in summaries] == [(command, 0) for command in pipeline.ORDER]
+    assert summaries[0].waiting == 1
+    assert ws.shards("rgb") == []
+
+
+def test_a_relative_translator_is_found_from_anywhere(
+    built: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(WEIGHTS / "nir-small", tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    translate(built, translator="mine", run=Run(workers=1, limit=1))
+    assert config.load(built).translate.translator == str(tmp_path / "mine")
+
+
+def test_a_damaged_shard_is_made_again(built: Workspace) -> None:
+    path = Path(built.path("ir", "scenes-00001.parquet"))
+    data = bytearray(path.read_bytes())
+    data[-300:-8] = bytes(292)
+    path.write_bytes(data)
+    assert status(built)["layers"]["translate"]["waiting"] == 1
+    assert [summary.made for summary in run_all(built, ONE)][:3] == [0, 1, 0]
+    shutil.copy(built.path("captions", "scenes-00000.parquet"), built.path("ir", "scenes-00000.parquet"))
+    assert status(built)["next"] == f"fusionrs-build translate -w {built.url}"

@@ -109,6 +109,9 @@ def test_a_broken_lock_file_is_named(ws: Workspace) -> None:
     ws.write_bytes("fusionrs.lock", b"{")
     with pytest.raises(FusionError, match=r"fusionrs\.lock is not valid JSON"):
         Workspace.open(ws.root)
+    ws.write_bytes("fusionrs.lock", b"[]")
+    with pytest.raises(FusionError, match=r"fusionrs\.lock is not what this package wrote"):
+        Workspace.open(ws.root)
 
 
 def _hold(root: str, held: "multiprocessing.synchronize.Event", go: "multiprocessing.synchronize.Event") -> None:

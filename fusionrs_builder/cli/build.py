@@ -1,5 +1,6 @@
 """The stages of the build: init, download, translate, caption, curate, push, run, status."""
 
+import shlex
 import sys
 from typing import Any
 
@@ -50,7 +51,9 @@ def init(folder: str, as_json: bool) -> None:
     made = not workspace.exists("fusionrs.toml")
     if made:
         workspace.write_bytes("fusionrs.toml", TEMPLATE.encode())
-    following = f"fusionrs-build download --from PATH --name NAME --format FORMAT --license SPDX -w {folder}"
+    following = (
+        f"fusionrs-build download --from PATH --name NAME --format FORMAT --license SPDX -w {shlex.quote(folder)}"
+    )
     options.show(
         {"workspace": folder, "made": made, "next": following},
         as_json,
@@ -172,6 +175,7 @@ def summary_lines(summary: Summary) -> str:
     if summary.dry_run:
         total = summary.waiting + summary.kept
         first = f"{summary.command}: would make {summary.waiting} of {total} shards ({summary.items:,} items in all)"
+        first = first if total else f"{summary.command}: would make"
     elif summary.problems or summary.made or summary.waiting or summary.removed:
         rate = summary.items_made / summary.seconds if summary.seconds else 0
         first = f"{summary.command}: {summary.made} shards made, {summary.kept} kept"

@@ -7,7 +7,7 @@ from fusionrs_builder.corpora import registry
 from fusionrs_builder.errors import UsageError
 
 
-@click.group()
+@click.group(epilog="\b\nExamples:\n  fusionrs-build corpora list")
 def corpora() -> None:
     """The corpora known to this package."""
 

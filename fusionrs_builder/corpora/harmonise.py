@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fusionrs_builder import pixels
 from fusionrs_builder.config import CorpusSettings
-from fusionrs_builder.corpora.reader import Item, Refused, Sample, Window
+from fusionrs_builder.corpora.reader import ORIENTATION, Item, Refused, Sample, Window
 
 Stretch = dict[str, tuple[float, float]]
 """Low and high raw value a band, `visible` standing for red, green and blue."""
@@ -27,7 +27,6 @@ MIN_VISIBLE_OF_BOX = 0.5
 """Share of a box that must lie within a tile for the tile to keep it."""
 
 UPRIGHT = 1
-ORIENTATION = 0x0112  # the Exif tag
 
 
 def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings, stretch: Stretch) -> dict[str, Any]:
@@ -256,8 +255,9 @@ def _boxes(sample: Sample, window: Window | None, whole: tuple[int, int]) -> lis
             raise Refused("bad_box", f"{box['label']}: {x0, y0, x1, y1} is empty")
         clipped = [max(x0 - column, 0), max(y0 - row, 0), min(x1 - column, width), min(y1 - row, height)]
         inside = max(clipped[2] - clipped[0], 0) * max(clipped[3] - clipped[1], 0) / ((x1 - x0) * (y1 - y0))
-        if inside == 0 and window is None:
-            raise Refused("bad_box", f"{box['label']}: {x0, y0, x1, y1} lies outside the {width}x{height} image")
+        outside = x1 <= 0 or y1 <= 0 or x0 >= whole[0] or y0 >= whole[1]
+        if outside and (published or window is None):
+            raise Refused("bad_box", f"{box['label']}: {x0, y0, x1, y1} lies outside the {whole[0]}x{whole[1]} image")
         if window and inside < MIN_VISIBLE_OF_BOX:
             continue
         shifted = [value - (row if i % 2 else column) for i, value in enumerate(box["polygon"])]

@@ -19,8 +19,11 @@ from PIL import Image
 from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.errors import FusionError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2")
 RASTER_SUFFIXES = (".tif", ".tiff", ".gtif", ".jp2", ".vrt", ".img")
+
+ORIENTATION = 0x0112
+"""The Exif tag that says how the camera was held."""
 
 Window = tuple[int, int, int, int]
 """Column and row of the upper left pixel, width, height."""
@@ -138,6 +141,10 @@ class Reader(ABC):
         except OSError as error:
             raise Refused("unreadable_file", f"{path}: {error.strerror}") from None
 
+    def size_of(self, *paths: str) -> int:
+        """Bytes of files together; 0 for one that is not there: reading it will say so."""
+        return sum((stamp(self.root / path) or [0])[0] for path in paths)
+
     def tiled(self, item: Item, size: tuple[int, int] | None = None) -> Iterator[Item]:
         """The item itself, or its tiles where tiling is asked and the image is larger than a tile.
 
@@ -163,7 +170,8 @@ class Reader(ABC):
         """Width and height from the file's head; 0, 0 (so: not tiled) when it cannot be told."""
         try:
             with Image.open(self.root / path) as image:
-                return image.size
+                lying = image.getexif().get(ORIENTATION, 1) >= 5  # turned by a quarter when it is made upright
+                return (image.height, image.width) if lying else image.size
         except (OSError, ValueError, Image.DecompressionBombError):
             return 0, 0
 
@@ -180,7 +188,7 @@ def windows(width: int, height: int, tile: int, overlap: int) -> Iterator[Window
 
 
 def walk(root: Path) -> Iterator[str]:
-    """Files below a folder, relative to it, `/` between parts. Hidden files and folders are left out.
+    """Files below a folder, relative to it, `/` between parts; links are followed, hidden files and folders left out.
 
     Raises:
         FusionError: a folder cannot be listed: leaving it out would lose records in silence.
@@ -189,11 +197,26 @@ def walk(root: Path) -> Iterator[str]:
     def fail(error: OSError) -> None:
         raise FusionError(f"cannot list {error.filename}: {error.strerror}; change its rights, or move it elsewhere")
 
-    for folder, folders, files in os.walk(root, onerror=fail):
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, onerror=fail, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back up
+            folders[:] = []
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith("."):
                 yield os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and time of change of a file; empty when it is gone or cannot be reached."""
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
 def stem(path: str) -> str:

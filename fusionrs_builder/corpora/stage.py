@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fusionrs_builder.config import BuildSettings, CorpusSettings
 from fusionrs_builder.corpora import formats
 from fusionrs_builder.corpora.harmonise import Stretch, harmonise
-from fusionrs_builder.corpora.reader import Item, Reader, Refused, walk
+from fusionrs_builder.corpora.reader import Item, Reader, Refused, stamp, walk
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.shards import Row, corpus_of
 from fusionrs_builder.stage import Reject, Stage, Task, Worker, digest
@@ -210,15 +210,6 @@ def _plan_path(corpus: str) -> str:
 def listing(root: Path) -> str:
     """sha256 over the path, size and time of change of every file of a corpus."""
     return digest([[path, stamp(root / path)] for path in walk(root)])
-
-
-def stamp(path: Path) -> list[int]:
-    """Size and time of change of a file; empty when it is gone or cannot be reached."""
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
 
 
 def cut(items: Sequence[Item], build: BuildSettings) -> Iterator[list[Item]]:

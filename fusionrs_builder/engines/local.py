@@ -4,7 +4,10 @@ import contextlib
 import multiprocessing
 import os
 import queue
+import signal
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -62,7 +65,8 @@ def run(
         numbers.put(resources.devices[number % len(resources.devices)])
     pool = ProcessPoolExecutor(workers, context, _open, (stage, workspace, numbers, counts))
     try:
-        waiting: set[Future[Footer]] = {pool.submit(_make, task) for task in tasks}
+        with _bare_start(stage):  # the pool starts its processes as tasks are handed in
+            waiting: set[Future[Footer]] = {pool.submit(_make, task) for task in tasks}
         while waiting:
             done, waiting = wait(waiting, POLL_S, FIRST_COMPLETED)
             _drain(counts, progress)
@@ -76,6 +80,26 @@ def run(
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _bare_start(stage: Stage) -> Iterator[None]:
+    """Start processes that neither run the caller's script again nor answer Ctrl-C with a traceback each.
+
+    A spawned process imports the parent's `__main__`: a plain script would start the build anew in every worker.
+    """
+    main = sys.modules["__main__"]
+    hidden = type(stage).__module__ != "__main__"
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    if hidden:
+        sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        if in_main_thread:
+            signal.signal(signal.SIGINT, before)
 
 
 _worker: tuple[Stage, Workspace, Worker, Any] | None = None

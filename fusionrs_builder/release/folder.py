@@ -65,8 +65,8 @@ def push_to_dir(workspace: Workspace, name: str, target: str | os.PathLike[str])
 def _check(workspace: Workspace, folder: str, target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise UsageError(f"--to {target} is a file: name a folder")
-    if workspace.local and target.resolve() == Path(workspace.path(folder)).resolve():
-        raise UsageError(f"--to {target} is the release itself: name another folder")
+    if workspace.local and target.resolve().is_relative_to(Path(workspace.root).resolve()):
+        raise UsageError(f"--to {target} lies in the workspace: name a folder elsewhere")
     readme = target / card.NAME
     strange = readme.exists() and not card.MARK.search(readme.read_text(encoding="utf-8", errors="replace"))
     if strange or (not readme.exists() and (target / "data").exists() and not _is_unfinished(target)):

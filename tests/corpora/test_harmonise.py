@@ -235,3 +235,9 @@ def test_any_bytes_become_a_row_or_a_refusal(noise: bytes, kind: str, place: int
     except Refused:
         return
     assert shown(made["rgb"]).shape == (made["height"], made["width"], 3)
+
+
+def test_a_box_outside_the_image_refuses_its_tiles_too() -> None:
+    item = Item("k_x00000_y00000", ("k.png",), window=(0, 0, 20, 20))
+    with pytest.raises(Refused, match=r"lies outside the 48x40 image"):
+        row(Sample(rgb=encoded(picture(1)), boxes=[box("car", 60, 0, 70, 10)]), item)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fusionrs_builder.config import BuildSettings, CorpusSettings
 from fusionrs_builder.corpora.stage import DownloadStage, cut
@@ -155,3 +156,32 @@ def test_home_and_variables_are_expanded(class_folders: Make, monkeypatch: pytes
     monkeypatch.setenv("CORPORA", str(root.parent))
     assert stage(Path("$CORPORA") / root.name).root("c") == root
     assert os.path.isdir(root)
+
+
+def test_linked_folders_are_read_and_dangling_links_counted(class_folders: Make, tmp_path: Path, ws: Workspace) -> None:
+    real = class_folders(4)
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "Forest").symlink_to(real / "Forest")
+    (real / "Forest" / "up").symlink_to(linked)  # a circle
+    (linked / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (real / "Forest" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    run(ws, stage(linked))
+    assert [row["corpus_key"] for row in ws.rows("rgb", "c-00000")] == ["Forest/00001", "Forest/00003"]
+    assert {row["key"]: row["reason"] for row in ws.rows("rejects", "c-00000")} == {
+        "Forest/gone": "unreadable_file",
+        "gone": "missing_label",
+    }
+
+
+def test_tiles_of_a_turned_image_cover_it_upright(tmp_path: Path, ws: Workspace) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    folder = tmp_path / "turned" / "A"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(encoded(picture(1, 96, 64), "JPEG", exif=exif))  # upright: 64 wide, 96 high
+    run(ws, stage(folder.parent, tile=32))
+    rows = list(ws.rows("rgb", "c-00000"))
+    assert len(rows) == 6
+    assert {(row["width"], row["height"]) for row in rows} == {(32, 32)}
+    assert max(row["corpus_key"] for row in rows) == "A/a_x00032_y00064"

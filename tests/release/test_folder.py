@@ -73,7 +73,8 @@ def test_strangers_folders_are_left_alone(release: Path, filled: Workspace, tmp_
         (readme, "holds something that is not a release"),
         (data, "holds something that is not a release"),
         (file, "is a file"),
-        (release, "is the release itself"),
+        (release, "lies in the workspace"),
+        (release.parent.parent, "lies in the workspace"),
     ):
         before = contents(target) if target.is_dir() else {}
         with pytest.raises(UsageError, match=message):

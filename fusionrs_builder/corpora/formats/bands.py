@@ -41,7 +41,7 @@ class Bands(Reader):
         for key, found in scenes.items():
             missing = [band for band in self.patterns if band not in found]
             files = tuple(found[band] for band in self.patterns if band in found)
-            size = sum((self.root / path).stat().st_size for path in files)
+            size = self.size_of(*files)
             if missing:
                 yield Item(key, files, bytes=size, fault=("missing_band", f"no file for {', '.join(missing)}"))
                 continue

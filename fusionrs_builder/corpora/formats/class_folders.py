@@ -12,7 +12,7 @@ class ClassFolders(Reader):
         for path in self.images():
             parts = path.split("/")
             fault = None if len(parts) > 1 else ("missing_label", f"{path} lies in no class folder")
-            size = (self.root / path).stat().st_size
+            size = self.size_of(path)
             yield from self.tiled(Item(stem(path), (path,), bytes=size, labels=tuple(parts[-2:-1]), fault=fault))
 
     def read(self, item: Item) -> Sample:

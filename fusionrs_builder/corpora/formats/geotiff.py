@@ -25,6 +25,8 @@ class GeoTiff(Reader):
             self.numbers = {name: int(number) for name, number in settings.bands.items()}
         except ValueError:
             raise UsageError("bands: give numbers for geotiff, e.g. red=1,green=2,blue=3,nir=4") from None
+        if min(self.numbers.values(), default=1) < 1:
+            raise UsageError("bands: the first band is 1, e.g. red=1,green=2,blue=3,nir=4")
         if not self.numbers:
             raise UsageError("bands: geotiff needs a band map, e.g. --bands red=1,green=2,blue=3,nir=4")
         self.infrared = next((band for band in settings.prefer if band in self.numbers), None)
@@ -35,7 +37,7 @@ class GeoTiff(Reader):
             beside = self.settings.annotations.format(stem=name, folder=folder.rpartition("/")[2])
             annotation = "/".join(filter(None, [folder, beside]))
             annotations = (annotation,) if beside and (self.root / annotation).is_file() else ()
-            item = Item(stem(path), (path,), annotations, (self.root / path).stat().st_size)
+            item = Item(stem(path), (path,), annotations, self.size_of(path))
             try:
                 yield from self.tiled(item, raster.size(self.root / path) if self.settings.tile else None)
             except Refused as refused:

@@ -32,7 +32,7 @@ class Tiles(Reader):
             if annotation.is_file() and annotation.is_relative_to(self.root.resolve()):
                 found = (annotation.relative_to(self.root.resolve()).as_posix(),)
             fault = None if NAME.search(name) else ("bad_name", f"{path}: the name must end in x-y-zoom")
-            yield Item(stem(path), (path,), found, (self.root / path).stat().st_size, fault=fault)
+            yield Item(stem(path), (path,), found, self.size_of(path), fault=fault)
 
     def read(self, item: Item) -> Sample:
         match = NAME.search(item.key)

@@ -21,19 +21,22 @@ class Voc(Reader):
         images: dict[str, list[str]] = {}
         for path in self.images():
             images.setdefault(_name(path), []).append(path)
-        annotations: dict[str, str] = {}
+        annotations: dict[str, list[str]] = {}
         for path in walk(self.root):
             if path.lower().endswith(".xml"):
-                annotations.setdefault(_name(path), path)
+                annotations.setdefault(_name(path), []).append(path)
         splits = self._splits()
         for name, paths in images.items():
             for path in paths:
-                fault = None if name in annotations else ("missing_annotation", f"no {name}.xml for {path}")
-                size = (self.root / path).stat().st_size
-                found = (annotations[name],) if name in annotations else ()
-                yield from self.tiled(Item(name, (path,), found, size, split=splits.get(name, ""), fault=fault))
-        for name in annotations.keys() - images.keys():
-            yield Item(name, (), (annotations[name],), fault=("missing_image", f"no image for {annotations[name]}"))
+                found = _nearest(path, annotations.get(name, []))
+                fault = None if found else ("missing_annotation", f"no {name}.xml for {path}")
+                item = Item(name, (path,), found, self.size_of(path), split=splits.get(name, ""), fault=fault)
+                yield from self.tiled(item)
+        taken = {_nearest(path, annotations.get(name, [])) for name, paths in images.items() for path in paths}
+        for name, paths in annotations.items():
+            for path in paths:
+                if (path,) not in taken:
+                    yield Item(name, (), (path,), fault=("missing_image", f"no image for {path}"))
 
     def _splits(self) -> dict[str, str]:
         found = {}
@@ -83,6 +86,15 @@ def _text(element: Element, name: str, where: str) -> str:
     if value is None or not value.strip():
         raise Refused("malformed_annotation", f"{where}: <{element.tag}> has no <{name}>")
     return value.strip()
+
+
+def _nearest(image: str, annotations: list[str]) -> tuple[str, ...]:
+    """Of several annotations of one name, the one that shares most folders with the image."""
+
+    def shared(path: str) -> int:
+        return len(set(path.split("/")) & set(image.split("/")))
+
+    return (max(annotations, key=shared),) if annotations else ()
 
 
 def _name(path: str) -> str:

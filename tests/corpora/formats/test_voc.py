@@ -71,3 +71,14 @@ def test_the_real_hit_uav_sample(samples: Path) -> None:
     assert Counter(item.split for item in items) == {"validation": 290, "test": 193}
     labels = Counter(box["label"] for item in items for box in found.read(item).boxes)
     assert labels == {"Person": 2072, "Car": 1152, "Bicycle": 883, "OtherVehicle": 18, "DontCare": 17}
+
+
+def test_of_two_annotations_of_one_name_the_nearest_is_taken_and_the_other_counted(root: Path) -> None:
+    other = root / "other" / "Annotations"
+    other.mkdir(parents=True)
+    (other / "0.xml").write_text(XML.replace("Car", "Bus"))
+    found = reader(root, CorpusSettings(format="voc"), "c")
+    items = [item for item in found.items() if item.key == "0"]
+    assert [item.fault and item.fault[0] for item in items] == [None, "missing_image"]
+    assert found.read(items[0]).boxes[0]["label"] == "Car"
+    assert items[1].annotations == ("other/Annotations/0.xml",)
