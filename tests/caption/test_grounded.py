@@ -2,7 +2,9 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fusionrs_builder.caption import grounded
 from fusionrs_builder.caption.evidence import measure
 from fusionrs_builder.caption.facts import Record
 from fusionrs_builder.caption.grounded import Phrases, Writer, render
@@ -317,3 +320,9 @@ def test_words_of_brightness_come_from_measurements() -> None:
         for text in (text for texts in Phrases.load().tables[kind].values() for text in texts):
             if re.search(r"bright|dark|warm|cool|light", re.sub(r"\{\w+\}", "", text)):
                 assert re.search(r"\{(side|light_where|shade_where|\w+_pixels|similar_subject)\}", text), text
+
+
+def test_a_drawn_view_is_never_called_like_a_measured_one() -> None:
+    views = tomllib.loads((Path(grounded.__file__).parent / "prompts" / "grounded.toml").read_text())["views"]
+    assert all("-style" in name for names in views["translated"].values() for name in names)
+    assert not any("style" in name for names in views["measured"].values() for name in names)
