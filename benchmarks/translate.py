@@ -63,7 +63,7 @@ def network(images: list[bytes], device: str, precision: Any) -> None:
 
 def stage(workspace: Workspace, device: str, precision: Any) -> None:
     """The whole stage."""
-    made = TranslateStage(TranslateSettings(translator="nir-small", precision=precision), seed=0)
+    made = TranslateStage(TranslateSettings(translator="nir-small", precision=precision))
     (task,) = made.tasks(workspace)
     make(workspace, made, made.open(device), task)
 

@@ -91,7 +91,7 @@ def translate(workspace: Workspace, *, run: Run = Run(), batch_size: int | None 
     Args:
         workspace: where.
         run: how to run.
-        batch_size: images the network sees at once; chosen when None. Changes no pixel.
+        batch_size: images the network sees at once; chosen when None. Changes no pixel on a CPU.
         flags: keys of `config.TranslateSettings`.
     """
     spec = flags.get("translator")
@@ -171,6 +171,8 @@ def status(workspace: Workspace) -> dict[str, Any]:
             state |= {"done": len(done), "waiting": len(tasks) - len(done)}
             if not tasks:
                 state["because"] = "nothing to work on yet"
+            elif not state["waiting"] and not stage.is_current(workspace):
+                state["because"] = "the card is not of these files"
         except FusionError as error:
             state |= {"because": str(error), "done": len(workspace.footers(stage.writes))}
         if following is None and (state["waiting"] or state["because"]):
@@ -192,7 +194,7 @@ def stage_of(command: str, settings: config.Settings, names: Sequence[str] = (),
     if command == "translate":
         from fusionrs_builder.translate.stage import TranslateStage
 
-        return TranslateStage(settings.translate, seed=settings.build.seed)
+        return TranslateStage(settings.translate)
     if command == "caption":
         from fusionrs_builder.caption.stage import CaptionStage
 

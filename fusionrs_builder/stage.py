@@ -116,6 +116,10 @@ class Stage(ABC):
         """What is to be done when every shard stands; cheap when there is nothing. Returns whether it did anything."""
         return False
 
+    def is_current(self, workspace: Workspace) -> bool:
+        """Whether `finish` has nothing left to do, given that every shard stands. Changes nothing."""
+        return True
+
     def provenance(self, workspace: Workspace) -> dict[str, dict[str, Any]]:
         """What fusionrs.lock keeps: entries of its tables."""
         return {"stages": {self.name: {"version": self.version, "params": dict(self.params())}}}

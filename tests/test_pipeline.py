@@ -238,3 +238,11 @@ def test_a_damaged_shard_is_made_again(built: Workspace) -> None:
     assert [summary.made for summary in run_all(built, ONE)][:3] == [0, 1, 0]
     shutil.copy(built.path("captions", "scenes-00000.parquet"), built.path("ir", "scenes-00000.parquet"))
     assert status(built)["next"] == f"fusionrs-build translate -w {built.url}"
+
+
+def test_a_release_without_its_card_is_not_built(built: Workspace) -> None:
+    """A push killed between the last file and the card must be found out."""
+    Path(built.path("release", "fusionrs", "README.md")).unlink()
+    assert status(built)["next"] == f"fusionrs-build push -w {built.url}"
+    push(built, run=ONE)
+    assert status(built)["next"] is None

@@ -62,13 +62,11 @@ class TranslateStage(Stage):
 
     Attributes:
         settings: what to draw with, and how to store it.
-        seed: of the build. Nothing here is drawn by lot: it changes nothing.
         batch_size: images in the network at once, at most; None: 16 on a CPU, 64 on a GPU. Changes no pixel on a CPU.
         threads: that decode and encode; None: as many as processors, 8 at most.
     """
 
     settings: TranslateSettings
-    seed: int = 0
     batch_size: int | None = None
     threads: int | None = None
 

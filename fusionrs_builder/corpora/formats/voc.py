@@ -22,30 +22,24 @@ class Voc(Reader):
         for path in self.images():
             images.setdefault(_name(path), []).append(path)
         annotations: dict[str, list[str]] = {}
+        splits: dict[str, str] = {}
         for path in walk(self.root):
             if path.lower().endswith(".xml"):
                 annotations.setdefault(_name(path), []).append(path)
-        splits = self._splits()
+            elif path.rpartition("/")[0].endswith("ImageSets/Main") and _name(path) in SPLITS:
+                lines = self.bytes_of(path).decode("utf-8", "replace").split("\n")
+                splits.update({line.split()[0]: SPLITS[_name(path)] for line in lines if line.strip()})
+        taken: set[str] = set()
         for name, paths in images.items():
             for path in paths:
                 found = _nearest(path, annotations.get(name, []))
+                taken.update(found)
                 fault = None if found else ("missing_annotation", f"no {name}.xml for {path}")
                 item = Item(name, (path,), found, self.size_of(path), split=splits.get(name, ""), fault=fault)
                 yield from self.tiled(item)
-        taken = {_nearest(path, annotations.get(name, [])) for name, paths in images.items() for path in paths}
         for name, paths in annotations.items():
-            for path in paths:
-                if (path,) not in taken:
-                    yield Item(name, (), (path,), fault=("missing_image", f"no image for {path}"))
-
-    def _splits(self) -> dict[str, str]:
-        found = {}
-        for path in walk(self.root):
-            folder, _, name = path.rpartition("/")
-            if folder.endswith("ImageSets/Main") and stem(name) in SPLITS:
-                lines = self.bytes_of(path).decode("utf-8", "replace").split("\n")
-                found.update({line.split()[0]: SPLITS[stem(name)] for line in lines if line.strip()})
-        return found
+            for path in set(paths) - taken:
+                yield Item(name, (), (path,), fault=("missing_image", f"no image for {path}"))
 
     def read(self, item: Item) -> Sample:
         data = self.bytes_of(item.files[0])
