@@ -55,29 +55,71 @@ class CorpusSettings(Section):
     """One corpus: where it is, how it is laid out, and what its publisher allows."""
 
     source: str = Field("", alias="from", description="folder that holds the corpus as published")
-    format: str = Field("", description="layout of the files: " + "class-folders, voc, tiles, geotiff, bands")
+    format: str = Field("", description="layout of the files; `auto` looks and says what it saw")
     modality: Literal["rgb", "ir"] = Field("rgb", description="what ordinary image files show")
     band: Band | None = Field(None, description="band of infrared image files (with modality = ir)")
     bands: Annotated[dict[str, str], Listed] = Field(
         default_factory=dict,
         description="where each band is: red=1,green=2,blue=3,nir=4 (geotiff) or red=*_B4.tif,... (bands)",
     )
+    band_order: str = Field("", description="published order of bands by name, instead of `bands`, e.g. eurosat")
     prefer: Annotated[tuple[Band, ...], Listed] = Field(
         ("nir", "lwir", "swir", "mwir"), description="which measured band becomes `ir`, best first"
     )
+    cir: str = Field("", description="images matching this pattern are colour-infrared stored as RGB: NIR, red, green")
     sensor: str = Field("", description="name of the instrument, for ir_source")
     stretch: Annotated[dict[str, tuple[float, float]] | None, Listed] = Field(
         None, description="linear stretch a band, in the table only: visible = [0, 3000], nir = [0, 5000]"
     )
     include: str = Field("", description="only images whose path matches this pattern, e.g. *_ms.tif")
     annotations: str = Field(
-        "", description="GeoJSON of an image, relative to it: {stem}.geojson or ../../labels/{folder}/{stem}.geojson"
+        "", description="annotation of an image, relative to it: {stem}.geojson or ../../labels/{folder}/{stem}.xml"
     )
+    captions: str = Field("", description="pattern of the caption files below the corpus folder, e.g. dataset_*.json")
+    caption_origin: Literal["publisher", "template", "model"] = Field(
+        "publisher", description="who wrote the captions: people, a template, or a language model"
+    )
+    columns: Annotated[dict[str, str], Listed] = Field(
+        default_factory=dict, description="names of the columns of a table: image=filepath,caption=title"
+    )
+    splits: Annotated[dict[str, str], Listed] = Field(
+        default_factory=dict, description="lists of image names a split: train=train.txt,test=test.txt"
+    )
+    split_pattern: str = Field("", description="regular expression with a group split, matched on an image's path")
+    image_store: str = Field("", description="format of the images that a text table is joined to, e.g. bands")
+    masks: str = Field("", description="mask of an image, relative to it: ../masks_png/{stem}.png")
+    classes: Annotated[dict[str, str], Listed] = Field(
+        default_factory=dict, description="names of class numbers or mask colours: 2=building,#00ffff=urban"
+    )
+    visible: str = Field("", description="pairs: pattern of the visible images, e.g. *img/*.jpg")
+    infrared: str = Field("", description="pairs: pattern of the infrared images, e.g. *imgr/*.jpg")
+    pair_key: str = Field(
+        "", description="pairs: regular expression whose groups, joined by `/`, are the key of a path"
+    )
+    max_shift: float = Field(16, ge=0, description="pixels the views of a pair may be apart, by phase correlation")
+    border: int = Field(0, ge=0, description="pixels of pure white to cut off on every side, where they are there")
+    cloud_mask: Literal["", "landsat-qa", "sentinel2-scl"] = Field(
+        "", description="how the band named `cloud` tells cloud"
+    )
+    max_cloud: float = Field(1, ge=0, le=1, description="share of cloud above which a record is refused")
     object_label: str = Field("", description="label of objects whose annotation names none")
     labels: Annotated[tuple[str, ...], Listed] = Field((), description="labels every record of the corpus has")
     ignore_labels: Annotated[tuple[str, ...], Listed] = Field(
         (), description="labels that are not objects, e.g. DontCare"
     )
+    label_names: Annotated[dict[str, str], Listed] = Field(
+        default_factory=dict, description="names for the publisher's labels: feright_car=freight car"
+    )
+    index: str = Field("", description="fusionrs-index: the published index, .jsonl or .jsonl.gz")
+    sources: Annotated[dict[str, str], Listed] = Field(
+        default_factory=dict, description="fusionrs-index: your copies: RSICD=/data/rsicd,NWPU=/data/nwpu"
+    )
+    stac_url: str = Field("", description="stac: address of the catalogue, instead of the registry's")
+    bbox: Annotated[tuple[float, float, float, float] | None, Listed] = Field(
+        None, description="stac: W,S,E,N in degrees"
+    )
+    year: int | None = Field(None, ge=1972, le=2100, description="stac: year of acquisition")
+    max_scenes: int = Field(4, ge=1, description="stac: scenes at most, the clearest first")
     acquired: str = Field("", description="regular expression with groups y, m, d that finds the date in a key")
     image_size: int | None = Field(
         None, ge=16, le=4096, description="resize so that the shorter side has this many pixels"
@@ -98,23 +140,32 @@ class CorpusSettings(Section):
     source_revision: str = Field("", description="commit, version or date of the copy")
     family: str = Field("", description="corpora that share images have one family")
 
-    @field_validator("acquired")
+    @field_validator("acquired", "split_pattern", "pair_key")
     @classmethod
-    def _is_a_pattern(cls, acquired: str) -> str:
+    def _is_a_pattern(cls, pattern: str) -> str:
         try:
-            re.compile(acquired)
+            re.compile(pattern)
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from None
-        return acquired
+        return pattern
 
-    @field_validator("annotations")
+    @field_validator("annotations", "masks")
     @classmethod
-    def _is_a_template(cls, annotations: str) -> str:
+    def _is_a_template(cls, template: str) -> str:
         try:
-            annotations.format(stem="", folder="")
+            template.format(stem="", folder="", split="")
         except (KeyError, IndexError, ValueError):
-            raise ValueError("only {stem} and {folder} are filled in, e.g. {stem}_labels.geojson") from None
-        return annotations
+            raise ValueError("only {stem}, {folder} and {split} are filled in, e.g. {stem}_labels.geojson") from None
+        return template
+
+    @field_validator("bbox")
+    @classmethod
+    def _is_a_box(cls, bbox: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
+        if bbox is not None:
+            west, south, east, north = bbox
+            if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+                raise ValueError("W,S,E,N in degrees with W < E and S < N, e.g. -97.8,30.2,-97.7,30.3")
+        return bbox
 
     @field_validator("overlap")
     @classmethod

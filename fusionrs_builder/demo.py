@@ -70,9 +70,9 @@ def from_samples(folder: Path) -> dict[str, dict[str, Any]]:
     """
     entries = {name: registry.entry(name) for name in registry.names()}
     found = {
-        name: {"from": str((folder / entry.samples).resolve())}
+        name: {"from": str((folder / entry.samples.folder).resolve())}
         for name, entry in entries.items()
-        if entry and entry.samples and (folder / entry.samples).is_dir()
+        if entry and entry.samples and (folder / entry.samples.folder).is_dir()
     }
     if not found:
         raise UsageError(f"no sample corpus in {folder}: correct --samples or FUSIONRS_SAMPLES, or leave them out")

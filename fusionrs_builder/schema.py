@@ -31,8 +31,17 @@ BOX = pa.struct(
 """A labelled object. Pixels of `rgb` (of `ir` where `rgb` is null), x to the right, y down, x1 and y1 exclusive.
 `polygon` is x, y, x, y ... of the outline, empty when the publisher gave only a box."""
 
-STRETCH = pa.struct([("band", pa.string()), ("low", pa.float64()), ("high", pa.float64())])
-"""The linear stretch of one band, fixed per corpus: 8-bit value = 255 * (raw - low) / (high - low), clipped."""
+STRETCH = pa.struct(
+    [
+        ("band", pa.string()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("scale", pa.float64()),
+        ("offset", pa.float64()),
+    ]
+)
+"""The linear stretch of one band, fixed per corpus: 8-bit value = 255 * (value - low) / (high - low), clipped, where
+value = scale * raw + offset: reflectance or kelvin where the source states a scale, else the raw number itself."""
 
 IR_QUALITY = pa.struct(
     [
@@ -83,7 +92,9 @@ COLUMNS = (
     Column("scene_captions", _TEXTS, ("captions",), "what the scene holds"),
     Column("ir_captions", _TEXTS, ("captions",), "what the infrared view shows"),
     Column("caption_source", CAPTION_SOURCE, ("captions",), "who wrote each caption, the prompt, the checks passed"),
-    Column("publisher_captions", _TEXTS, ("rgb",), "captions as published", release=False),
+    Column("publisher_captions", _TEXTS, ("rgb",), "captions by people, as published", release=False),
+    Column("template_captions", _TEXTS, ("rgb",), "captions made by rule from labels or boxes", release=False),
+    Column("model_captions", _TEXTS, ("rgb",), "captions by a language model, as published", release=False),
     Column("labels", _TEXTS, ("rgb",), "class names of the scene or of its objects"),
     Column("boxes", pa.list_(BOX), ("rgb",), "labelled objects in pixels (x0,y0,x1,y1), with outline where published"),
     Column("width", pa.int32(), ("rgb",), "pixels"),
@@ -91,6 +102,9 @@ COLUMNS = (
     Column("corpus", pa.string(), ("rgb",), "name of the corpus"),
     Column("corpus_key", pa.string(), ("rgb",), "the publisher's key of the record, with the tile where one was cut"),
     Column("corpus_split", pa.string(), ("rgb",), "the publisher's own split, where there is one"),
+    Column(
+        "corpus_group", pa.string(), ("rgb",), "the publisher's own group of records, where there is one", release=False
+    ),
     Column("source_url", pa.string(), ("rgb",), "where the corpus is published"),
     Column("source_revision", pa.string(), ("rgb",), "commit, version or date of the publisher's copy"),
     Column("license", pa.string(), ("rgb",), "SPDX name or the publisher's words"),
