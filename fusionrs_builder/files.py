@@ -5,13 +5,15 @@ Every file is written beside its place, flushed to disk and renamed; on an objec
 
 import contextlib
 import errno
+import io
 import json
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -66,11 +68,15 @@ class Files:
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write a whole file, atomically."""
+        self.write_from(path, io.BytesIO(data))
+
+    def write_from(self, path: str, source: BinaryIO) -> None:
+        """Write a whole file from an open one, atomically, without holding it in memory."""
         temporary = self.temporary(path)
         try:
             with self.explained(path):
                 with temporary.open("wb") as handle:
-                    handle.write(data)
+                    shutil.copyfileobj(source, handle, 1 << 20)
                     handle.flush()
                     os.fsync(handle.fileno())
                 self.publish(temporary, path)

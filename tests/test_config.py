@@ -26,7 +26,7 @@ def test_defaults_hold_without_a_file(ws: Workspace) -> None:
         ("[corpora.'A b']\nformat = 'voc'", "lower-case letters, digits, - and _ only"),
         ("[push]\nname = '../x'", r"push\.name"),
         ("[corpora.a]\nacquired = '('", r"corpora\.a\.acquired: not a regular expression"),
-        ("[corpora.a]\nannotations = '{foo}.json'", r"corpora\.a\.annotations: only \{stem\} and \{folder\}"),
+        ("[corpora.a]\nannotations = '{foo}.json'", r"corpora\.a\.annotations: only \{stem\}, \{folder\}"),
         ("x = ", "not valid TOML"),
     ],
 )

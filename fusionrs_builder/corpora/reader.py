@@ -5,10 +5,12 @@ with `items` and `read`, in a file of its own in `formats/`.
 """
 
 import fnmatch
+import json
 import os
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,13 @@ RASTER_SUFFIXES = (".tif", ".tiff", ".gtif", ".jp2", ".vrt", ".img")
 
 ORIENTATION = 0x0112
 """The Exif tag that says how the camera was held."""
+
+SPLITS = {
+    **dict.fromkeys(("train", "training", "trainset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "testset"), "test"),
+}
+"""What publishers call the three splits."""
 
 Window = tuple[int, int, int, int]
 """Column and row of the upper left pixel, width, height."""
@@ -55,6 +64,8 @@ class Item:
         split: the publisher's split.
         labels: class names known from the layout.
         fault: reason and message, when listing already found it unusable.
+        group: the publisher's own group of records that belong together.
+        data: JSON of what listing found for it in a file of many (captions, boxes), so that reading opens no such file.
     """
 
     key: str
@@ -65,6 +76,26 @@ class Item:
     split: str = ""
     labels: tuple[str, ...] = ()
     fault: tuple[str, str] | None = None
+    group: str = ""
+    data: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that are not empty."""
+        return {name: value for name, value in asdict(self).items() if value not in ("", (), 0, None)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Item":
+        """The item of which `to_json` made the values."""
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**fields)
+
+    def found(self) -> Any:
+        """What `data` holds.
+
+        Raises:
+            ValueError: nothing.
+        """
+        return json.loads(self.data)
 
 
 @dataclass
@@ -74,25 +105,38 @@ class Sample:
     Attributes:
         rgb: the published image file, or raw values [H, W, 3] of a raster.
         ir: likewise, raw values [H, W]; already cut to the window when an array.
+        cir: `ir` is a colour-infrared picture, whose first channel is the near infrared.
         band: infrared band of `ir`.
         source: sensor and band.
         valid: pixels with data, bool [H, W]; None when all.
+        cloud: pixels under cloud or its shadow, bool [H, W]; None where nobody looked.
+        captions, template_captions, model_captions: text by people, by rule, by a language model.
         boxes: objects as in `schema.BOX`, in pixels of the whole image (of the window, for arrays).
         size: width and height the annotations were made for, where they say so.
+        acquired: ISO 8601 date or time, where the source states one.
+        ir_raw: the sensor's integers [H, W] where `ir` holds physical values made of them.
+        scale: scale and offset a band, `visible` for red, green and blue: value = scale * raw + offset.
     """
 
     rgb: bytes | NDArray[Any] | None = None
     ir: bytes | NDArray[Any] | None = None
+    cir: bool = False
     band: str | None = None
     source: str | None = None
     valid: NDArray[np.bool_] | None = None
+    cloud: NDArray[np.bool_] | None = None
     captions: list[str] = field(default_factory=list)
+    template_captions: list[str] = field(default_factory=list)
+    model_captions: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     boxes: list[dict[str, Any]] = field(default_factory=list)
     size: tuple[int, int] | None = None
     crs: str | None = None
     bbox: list[float] | None = None
     gsd_m: float | None = None
+    acquired: str | None = None
+    ir_raw: NDArray[Any] | None = None
+    scale: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Reader(ABC):
@@ -123,6 +167,41 @@ class Reader(ABC):
     def values(self, item: Item) -> Mapping[str, NDArray[Any]]:
         """A thinned view of the raw values of each band that is not 8-bit, from which the stretch is found."""
         return {}
+
+    def roots(self) -> tuple[Path, ...]:
+        """The folders and files it reads: when none of their files changes, neither do the records."""
+        return (self.root,)
+
+    def picture(self, data: bytes, path: str) -> Sample:
+        """A sample of one published image file: visible, infrared (`modality`), or colour-infrared (`cir`).
+
+        Args:
+            data: the file.
+            path: its name below the corpus folder, by which `cir` knows it.
+        """
+        if self.settings.cir and fnmatch.fnmatch(path, self.settings.cir):
+            return Sample(ir=data, band="nir", source=f"{self.settings.sensor} nir".strip(), cir=True)
+        if self.settings.modality == "ir":
+            source = f"{self.settings.sensor} {self.settings.band or ''}".strip()
+            return Sample(ir=data, band=self.settings.band, source=source)
+        return Sample(rgb=data)
+
+    def say(self, sample: Sample, captions: Sequence[str]) -> None:
+        """Add captions to a sample where `caption_origin` says they belong, cleaned of white space at their ends.
+
+        Raises:
+            Refused: one is empty, or no text.
+        """
+        kept = {"publisher": sample.captions, "template": sample.template_captions, "model": sample.model_captions}
+        for caption in captions:
+            if not isinstance(caption, str) or not caption.strip():
+                raise Refused("empty_caption", f"a caption is {caption!r}")
+            kept[self.settings.caption_origin].append(" ".join(caption.split()))
+
+    def split_of(self, path: str) -> str:
+        """The split that `split_pattern` finds in a path; none where it does not match."""
+        match = re.search(self.settings.split_pattern, path) if self.settings.split_pattern else None
+        return split_name(match["split"]) if match else ""
 
     def images(self) -> Iterator[str]:
         """Image files below the corpus folder that match `include`, relative, in no particular order."""
@@ -163,7 +242,7 @@ class Reader(ABC):
             share = wide * high / (width * height)
             yield Item(
                 f"{item.key}_x{column:05d}_y{row:05d}", item.files, item.annotations, int(item.bytes * share), window,
-                item.split, item.labels,
+                item.split, item.labels, None, item.group, item.data,
             )  # fmt: skip
 
     def _size(self, path: str) -> tuple[int, int]:
@@ -174,6 +253,11 @@ class Reader(ABC):
                 return (image.height, image.width) if lying else image.size
         except (OSError, ValueError, Image.DecompressionBombError):
             return 0, 0
+
+
+def split_name(text: str) -> str:
+    """train, validation or test for the names publishers give them; another name as it is."""
+    return SPLITS.get(text.strip().lower(), text.strip().lower())
 
 
 def windows(width: int, height: int, tile: int, overlap: int) -> Iterator[Window]:

@@ -1,9 +1,11 @@
 """download: corpora as published become shards of the rgb layer.
 
-The items of a corpus, sorted by key, are cut into shards; every item becomes a row or a reject. What was listed, and
-the stretch found, are kept in `raw/<corpus>/plan.json`, so a run with nothing to do need not look again.
+The items of a corpus, sorted by key, are cut into shards; every item becomes a row or a reject. What was listed is kept
+in `raw/<corpus>/items.parquet`, the stretch found and the fingerprints in `plan.json` beside it, so a run with nothing
+to do need not look again, and no process ever holds more than the items of a shard.
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from fusionrs_builder.config import BuildSettings, CorpusSettings
 from fusionrs_builder.corpora import formats
 from fusionrs_builder.corpora.harmonise import Stretch, harmonise
+from fusionrs_builder.corpora.item_list import ItemList
 from fusionrs_builder.corpora.reader import Item, Reader, Refused, stamp, walk
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.shards import Row, corpus_of
@@ -29,8 +32,8 @@ STRETCH_ITEMS = 32
 
 STRETCH_PERCENTILES = (1.0, 99.0)
 
-NOT_IN_ROWS = {"source", "title"}
-"""Settings that change no row: where the corpus lies, and its full name."""
+NOT_IN_ROWS = {"source", "title", "stac_url", "bbox", "year", "max_scenes", "index", "sources"}
+"""Settings that change no row by themselves: its full name, and where it lies, since every file is looked at."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,10 @@ class DownloadStage(Stage):
     build: BuildSettings
     limit: int | None = None
     _plans: dict[str, Plan] = field(default_factory=dict)
+    _lists: dict[str, ItemList] = field(default_factory=dict)
 
     name: ClassVar[str] = "download"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     writes = "rgb"
 
     def params(self) -> Mapping[str, Any]:
@@ -117,64 +121,62 @@ class DownloadStage(Stage):
         """
         if corpus not in self._plans:
             sizes = [self.limit, self.build.shard_records, self.build.shard_mb]
-            key = digest([self.version, self._row_settings(corpus), sizes, listing(self.root(corpus))])
+            roots = [listing(root) for root in self.reader(corpus).roots()]
+            key = digest([self.version, self._row_settings(corpus), sizes, roots])
             known = workspace.read_json(_plan_path(corpus), {})
-            self._plans[corpus] = Plan(**known) if known.get("key") == key else self._planned(corpus, key)
+            kept = known.get("key") == key and ItemList.key_of(workspace, _items_path(corpus)) == key
+            self._plans[corpus] = Plan(**known) if kept else self._planned(corpus, key)
         return self._plans[corpus]
 
     def _planned(self, corpus: str, key: str) -> Plan:
-        items, reader = self.items(corpus), self.reader(corpus)
+        reader = self.reader(corpus)
+        items = ItemList.of(reader.items(), key, self.build, self.limit)
+        if not items.shards:
+            raise FusionError(
+                f"corpus {corpus}: nothing found in {reader.root} as {self.corpora[corpus].format}; "
+                "correct --from, --format or --include"
+            )
+        self._lists[corpus] = items
         stretch = {**find_stretch(reader, items), **(self.corpora[corpus].stretch or {})}
+        settings = self._row_settings(corpus)
         shards = [
-            (f"{corpus}-{number:05d}", len(part), self._fingerprint_of(reader.root, corpus, part, stretch))
-            for number, part in enumerate(cut(items, self.build))
+            (
+                f"{corpus}-{number:05d}",
+                len(part),
+                digest(
+                    [self.name, self.version, corpus, settings, stretch, [_state(reader.root, item) for item in part]]
+                ),
+            )
+            for number, part in enumerate(map(items.shard, range(items.shards)))
         ]
         return Plan(key, stretch, shards)
 
     def finish(self, workspace: Workspace) -> bool:
         """Keep the plans, so that a run with nothing to do need not list again."""
-        changed = False
-        for corpus, plan in self._plans.items():
-            kept = json.loads(json.dumps(asdict(plan)))
-            if workspace.read_json(_plan_path(corpus), None) != kept:
-                workspace.write_json(_plan_path(corpus), kept)
-                changed = True
-        return changed
+        changed = [self._keep(workspace, corpus) for corpus in self._plans]
+        return any(changed)
 
-    def items(self, corpus: str) -> list[Item]:
-        """Every item, sorted by key. The second and later items of the same key carry a fault.
-
-        Raises:
-            FusionError: there are none.
-        """
-        reader = self.reader(corpus)
-        items = sorted(reader.items(), key=lambda item: (item.key, item.files))
-        if not items:
-            raise FusionError(
-                f"corpus {corpus}: nothing found in {reader.root} as {self.corpora[corpus].format}; "
-                "correct --from, --format or --include"
-            )
-        for i, (before, item) in enumerate(itertools.pairwise(items), start=1):
-            if item.key == before.key:
-                first = (before.files or before.annotations or ("",))[0]
-                items[i] = replace(item, fault=("duplicate_key", f"{item.key} is already taken by {first}"))
-        return items[: self.limit]
-
-    def _fingerprint_of(self, root: Path, corpus: str, items: Sequence[Item], stretch: Stretch) -> str:
-        sources = [
-            [item.key, item.window, item.fault, *(stamp(root / file) for file in (*item.files, *item.annotations))]
-            for item in items
-        ]
-        return digest([self.name, self.version, corpus, self._row_settings(corpus), stretch, sources])
+    def _keep(self, workspace: Workspace, corpus: str) -> bool:
+        """Keep the plan of a corpus and its list of items, where they are not kept yet."""
+        if corpus in self._lists:
+            self._lists.pop(corpus).keep(workspace, _items_path(corpus))
+        plan = json.loads(json.dumps(asdict(self._plans[corpus])))
+        changed = workspace.read_json(_plan_path(corpus), None) != plan
+        if changed:
+            workspace.write_json(_plan_path(corpus), plan)
+        return bool(changed)
 
     def prepare(self, workspace: Workspace, pending: Sequence[Task]) -> list[Task]:
-        wanted = {task.shard: task for task in pending}
         prepared = []
         for corpus in dict.fromkeys(task.payload for task in pending):
-            stretch = self.plan(workspace, corpus).stretch
-            for number, part in enumerate(cut(self.items(corpus), self.build)):
-                if task := wanted.get(f"{corpus}-{number:05d}"):
-                    prepared.append(replace(task, payload=(corpus, stretch, part)))
+            plan = self.plan(workspace, corpus)
+            self._keep(workspace, corpus)
+            numbers = {shard: number for number, (shard, _, _) in enumerate(plan.shards)}
+            prepared += [
+                replace(task, payload=(corpus, plan.stretch, numbers[task.shard]))
+                for task in pending
+                if task.payload == corpus
+            ]
         return prepared
 
     def owns(self, shard: str) -> bool:
@@ -190,9 +192,9 @@ class DownloadStage(Stage):
 
     def open(self, device: str) -> Worker:
         def worker(workspace: Workspace, task: Task) -> Iterator[Row | Reject]:
-            corpus, stretch, items = task.payload
+            corpus, stretch, number = task.payload
             reader, settings = self.reader(corpus), self.corpora[corpus]
-            for item in items:
+            for item in ItemList.kept(workspace, _items_path(corpus), number):
                 try:
                     if item.fault:
                         raise Refused(*item.fault)
@@ -207,31 +209,30 @@ def _plan_path(corpus: str) -> str:
     return f"raw/{corpus}/plan.json"
 
 
+def _items_path(corpus: str) -> str:
+    return f"raw/{corpus}/items.parquet"
+
+
+def _state(root: Path, item: Item) -> list[Any]:
+    """An item, and the size and time of change of its files."""
+    return [item.to_json(), *(stamp(root / file) for file in (*item.files, *item.annotations))]
+
+
 def listing(root: Path) -> str:
-    """sha256 over the path, size and time of change of every file of a corpus."""
-    return digest([[path, stamp(root / path)] for path in walk(root)])
+    """sha256 over the path, size and time of change of every file of a corpus (of a file, if it is one)."""
+    if root.is_file():
+        return digest([root.name, stamp(root)])
+    found = hashlib.sha256()
+    for path in walk(root):
+        found.update(json.dumps([path, stamp(root / path)]).encode())
+    return found.hexdigest()
 
 
-def cut(items: Sequence[Item], build: BuildSettings) -> Iterator[list[Item]]:
-    """The items of each shard: at most `shard_records`, and `shard_mb` of source."""
-    part: list[Item] = []
-    size = 0
-    for item in items:
-        if part and (len(part) >= build.shard_records or size + item.bytes > build.shard_mb * 1024 * 1024):
-            yield part
-            part, size = [], 0
-        part.append(item)
-        size += item.bytes
-    if part:
-        yield part
-
-
-def find_stretch(reader: Reader, items: Sequence[Item]) -> Stretch:
+def find_stretch(reader: Reader, items: ItemList) -> Stretch:
     """Low and high of each band that is not 8-bit: percentiles over the corpus, the visible bands pooled."""
-    scenes = list({item.files: item for item in items if not item.fault}.values())
-    chosen = scenes[:: max(1, len(scenes) // STRETCH_ITEMS)][:STRETCH_ITEMS]
+    step = max(1, sum(1 for _ in _scenes(items)) // STRETCH_ITEMS)
     pooled: dict[str, list[NDArray[Any]]] = {}
-    for item in chosen:
+    for item in itertools.islice(_scenes(items), 0, step * STRETCH_ITEMS, step):
         try:
             for band, values in reader.values(item).items():
                 pooled.setdefault("visible" if band in ("red", "green", "blue") else band, []).append(values)
@@ -244,3 +245,13 @@ def find_stretch(reader: Reader, items: Sequence[Item]) -> Stretch:
             low, high = (float(value) for value in np.percentile(values, STRETCH_PERCENTILES))
             stretch[band] = (round(low, 4), round(max(high, low + 1e-3), 4))
     return stretch
+
+
+def _scenes(items: ItemList) -> Iterator[Item]:
+    """The first item of each scene: tiles of one follow each other."""
+    before: tuple[str, ...] | None = None
+    for number in range(items.shards):
+        for item in items.shard(number):
+            if not item.fault and item.files != before:
+                before = item.files
+                yield item

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fusionrs_builder.config import BuildSettings, CorpusSettings
-from fusionrs_builder.corpora.stage import DownloadStage, cut
+from fusionrs_builder.corpora.stage import DownloadStage
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.stage import is_done, make
 from fusionrs_builder.workspace import Workspace
@@ -36,9 +36,6 @@ def test_shards_are_bounded_in_items_and_bytes(class_folders: Make, ws: Workspac
     root = class_folders(7)
     made = stage(root, build={"shard_records": 3})
     assert [(t.shard, t.items) for t in made.tasks(ws)] == [("c-00000", 3), ("c-00001", 3), ("c-00002", 1)]
-    items = made.items("c")
-    heavy = [type(item)(item.key, item.files, bytes=600_000) for item in items]
-    assert [len(part) for part in cut(heavy, BuildSettings(shard_mb=1))] == [1] * 7
 
 
 def test_items_in_are_good_plus_refused(class_folders: Make, ws: Workspace) -> None:
@@ -74,7 +71,7 @@ def test_only_what_changed_is_made_again(class_folders: Make, ws: Workspace) -> 
 def test_a_run_with_nothing_to_do_does_not_list_again(class_folders: Make, ws: Workspace, monkeypatch: Any) -> None:
     root = class_folders(3)
     run(ws, stage(root))
-    monkeypatch.setattr(DownloadStage, "items", lambda *_: pytest.fail("listed again"))
+    monkeypatch.setattr(DownloadStage, "_planned", lambda *_: pytest.fail("listed again"))
     assert run(ws, stage(root)) == []
 
 

@@ -16,12 +16,7 @@ class ClassFolders(Reader):
             yield from self.tiled(Item(stem(path), (path,), bytes=size, labels=tuple(parts[-2:-1]), fault=fault))
 
     def read(self, item: Item) -> Sample:
-        data = self.bytes_of(item.files[0])
-        if self.settings.modality == "ir":
-            return Sample(
-                ir=data, band=self.settings.band, source=f"{self.settings.sensor} {self.settings.band}".strip()
-            )
-        return Sample(rgb=data)
+        return self.picture(self.bytes_of(item.files[0]), item.files[0])
 
 
 READER = ClassFolders

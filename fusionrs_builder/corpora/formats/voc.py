@@ -9,9 +9,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from fusionrs_builder.corpora.reader import Item, Reader, Refused, Sample, box, stem, walk
-
-SPLITS = {"train": "train", "val": "validation", "test": "test"}
+from fusionrs_builder.corpora.reader import SPLITS, Item, Reader, Refused, Sample, box, stem, walk
 
 
 class Voc(Reader):
@@ -42,12 +40,9 @@ class Voc(Reader):
                 yield Item(name, (), (path,), fault=("missing_image", f"no image for {path}"))
 
     def read(self, item: Item) -> Sample:
-        data = self.bytes_of(item.files[0])
-        boxes, size = parse(self.bytes_of(item.annotations[0]), item.annotations[0])
-        if self.settings.modality == "ir":
-            source = f"{self.settings.sensor} {self.settings.band}".strip()
-            return Sample(ir=data, band=self.settings.band, source=source, boxes=boxes, size=size)
-        return Sample(rgb=data, boxes=boxes, size=size)
+        sample = self.picture(self.bytes_of(item.files[0]), item.files[0])
+        sample.boxes, sample.size = parse(self.bytes_of(item.annotations[0]), item.annotations[0])
+        return sample
 
 
 def parse(data: bytes, where: str) -> tuple[list[dict[str, object]], tuple[int, int] | None]:
