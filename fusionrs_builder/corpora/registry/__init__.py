@@ -69,6 +69,11 @@ class Entry(Section):
             raise ValueError('settings.redistributable is true just where redistribution = "yes"')
         return self
 
+    @property
+    def how(self) -> str:
+        """How a copy is had: fetch, stac, manual, or own copy."""
+        return "stac" if self.stac else "fetch" if self.files else "manual" if self.manual else "own copy"
+
 
 def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
