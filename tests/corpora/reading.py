@@ -1,8 +1,10 @@
 """What the tests of formats with text share: images by name, a reader, and a whole corpus through its stage."""
 
 import json
+import tracemalloc
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,18 @@ def faults(items: Iterable[Item]) -> dict[str, str]:
 
 def captions(found: Reader, item: Item) -> list[str]:
     return found.read(item).captions
+
+
+@contextmanager
+def peak(most: float) -> Iterator[None]:
+    """Within, no more bytes than these are held at any time."""
+    tracemalloc.start()
+    try:
+        yield
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert held < most, f"{held} bytes"
 
 
 def build(ws: Workspace, root: Path, format: str, **keys: Any) -> tuple[dict[str, dict[str, Any]], Counter[str]]:

@@ -1,5 +1,4 @@
 import json
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +6,7 @@ import pytest
 
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.workspace import Workspace
-from tests.corpora.reading import build, by_key, captions, faults, put_images, put_json, reader
+from tests.corpora.reading import build, by_key, captions, faults, peak, put_images, put_json, reader
 
 
 def entry(filename: str, *sentences: str, split: str = "train", **more: Any) -> dict[str, Any]:
@@ -176,9 +175,5 @@ def test_memory_does_not_grow_with_the_records(tmp_path: Path) -> None:
         handle.write('], "dataset": "x"}')
     found = reader(tmp_path, "karpathy")
     next(found.items())  # what is imported at first use is not counted
-    tracemalloc.start()
-    listed = sum(1 for _ in found.items())
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert listed == count, "200 records, and 59,800 refused"
-    assert peak < 4e6, f"{peak / count:.0f} bytes a record"
+    with peak(4e6):
+        assert sum(1 for _ in found.items()) == count, "200 records, and 59,800 refused"
