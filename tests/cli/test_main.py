@@ -113,7 +113,7 @@ def test_too_many_refused_is_exit_1_and_still_a_summary(tmp_path: Path, class_fo
 
 
 def test_the_registry_is_shown() -> None:
-    assert "HIT-UAV" in invoke("corpora", "list")
+    assert "hit-uav" in invoke("corpora", "list")
     assert json.loads(invoke("corpora", "show", "hit-uav", "--json"))["settings"]["format"] == "voc"
 
 
