@@ -73,7 +73,7 @@ class CorpusSettings(Section):
     )
     include: str = Field("", description="only images whose path matches this pattern, e.g. *_ms.tif")
     annotations: str = Field(
-        "", description="annotation of an image, relative to it: {stem}.geojson or ../../labels/{folder}/{stem}.xml"
+        "", description="annotation of an image, relative to it: {stem}.geojson or ../../labels/{folder}/{key}.xml"
     )
     captions: str = Field("", description="pattern of the caption files below the corpus folder, e.g. dataset_*.json")
     caption_origin: Literal["publisher", "template", "model"] = Field(
@@ -94,7 +94,7 @@ class CorpusSettings(Section):
     visible: str = Field("", description="pairs: pattern of the visible images, e.g. *img/*.jpg")
     infrared: str = Field("", description="pairs: pattern of the infrared images, e.g. *imgr/*.jpg")
     pair_key: str = Field(
-        "", description="pairs: regular expression whose groups, joined by `/`, are the key of a path"
+        "", description="regular expression whose groups, joined by `/`, are the {key} that files of one scene share"
     )
     max_shift: float = Field(16, ge=0, description="pixels the views of a pair may be apart, by phase correlation")
     border: int = Field(0, ge=0, description="pixels of pure white to cut off on every side, where they are there")
@@ -153,9 +153,11 @@ class CorpusSettings(Section):
     @classmethod
     def _is_a_template(cls, template: str) -> str:
         try:
-            template.format(stem="", folder="", split="")
+            template.format(stem="", folder="", split="", key="")
         except (KeyError, IndexError, ValueError):
-            raise ValueError("only {stem}, {folder} and {split} are filled in, e.g. {stem}_labels.geojson") from None
+            raise ValueError(
+                "only {stem}, {folder}, {split} and {key} are filled in, e.g. {stem}_labels.geojson"
+            ) from None
         return template
 
     @field_validator("bbox")

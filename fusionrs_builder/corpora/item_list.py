@@ -101,6 +101,9 @@ def _unique(spool: Spool) -> Iterator[Item]:
     before: str | None = None
     taken_by: Sequence[str] = ()
     for key, values in spool.sorted():
+        if "fault" in values:  # it takes no key: a sound item of the same key is no repetition of it
+            yield Item.from_json(values)
+            continue
         if key == before:
             values["fault"] = ["duplicate_key", f"{key} is already taken by {(*taken_by, '')[0]}"]
         else:

@@ -7,6 +7,7 @@ with `items` and `read`, in a file of its own in `formats/`.
 import fnmatch
 import json
 import os
+import posixpath
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +70,7 @@ class Item:
     """
 
     key: str
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
     annotations: tuple[str, ...] = ()
     bytes: int = 0
     window: Window | None = None
@@ -200,8 +201,28 @@ class Reader(ABC):
 
     def split_of(self, path: str) -> str:
         """The split that `split_pattern` finds in a path; none where it does not match."""
+        return split_name(self._split_word(path))
+
+    def key_of(self, path: str) -> str:
+        """The groups of `pair_key` in a path, joined by `/`; none where it does not match."""
+        match = re.search(self.settings.pair_key, path) if self.settings.pair_key else None
+        return "/".join(filter(None, match.groups())) if match else ""
+
+    def beside(self, path: str, template: str) -> str:
+        """The file that belongs to an image by a template such as `../masks/{stem}.png`, relative to the corpus folder.
+
+        `{stem}` is the image's name without its suffix, `{folder}` the folder it lies in, `{split}` the publisher's own
+        word that `split_pattern` finds, `{key}` what `pair_key` finds. Empty without a template.
+        """
+        folder, _, name = path.rpartition("/")
+        filled = template.format(
+            stem=stem(name), folder=folder.rpartition("/")[2], split=self._split_word(path), key=self.key_of(path)
+        )
+        return posixpath.normpath(posixpath.join(folder, filled)) if filled else ""
+
+    def _split_word(self, path: str) -> str:
         match = re.search(self.settings.split_pattern, path) if self.settings.split_pattern else None
-        return split_name(match["split"]) if match else ""
+        return str(match["split"]) if match else ""
 
     def images(self) -> Iterator[str]:
         """Image files below the corpus folder that match `include`, relative, in no particular order."""

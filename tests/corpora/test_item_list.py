@@ -36,6 +36,13 @@ def test_a_second_item_of_a_key_is_a_fault() -> None:
     }
 
 
+def test_an_item_found_unusable_takes_no_key_from_a_sound_one() -> None:
+    faulty = Item("k1", ("a.jpg",), fault=("missing_label", "a.jpg lies in no class folder"))
+    made = ItemList.of([faulty, *ITEMS], "key", BuildSettings(), limit=3)
+    faults = {item.files: item.fault for item in made.shard(0)}
+    assert faults == {("0.jpg",): None, ("a.jpg",): faulty.fault, ("1.jpg",): None}
+
+
 def test_a_kept_list_is_known_by_its_key(ws: Workspace) -> None:
     ItemList.of(ITEMS, "key", BuildSettings()).keep(ws, "raw/c/items.parquet")
     assert ItemList.key_of(ws, "raw/c/items.parquet") == "key"

@@ -89,7 +89,7 @@ def test_limit_takes_the_first_items(class_folders: Make, ws: Workspace) -> None
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"format": "vok"}, "unknown format 'vok'; set --format to one of bands, class-folders"),
+        ({"format": "vok"}, "unknown format 'vok'; set --format to one of bands, caption-csv"),
         ({"format": ""}, "no format given"),
         ({"from": "/nowhere"}, "/nowhere is not a folder; correct --from"),
         ({"from": ""}, "say where it is with --from"),

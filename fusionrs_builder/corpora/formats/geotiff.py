@@ -33,10 +33,8 @@ class GeoTiff(Reader):
 
     def items(self) -> Iterator[Item]:
         for path in self.images():
-            folder, name = path.rpartition("/")[0], stem(path.rpartition("/")[2])
-            beside = self.settings.annotations.format(stem=name, folder=folder.rpartition("/")[2])
-            annotation = "/".join(filter(None, [folder, beside]))
-            annotations = (annotation,) if beside and (self.root / annotation).is_file() else ()
+            annotation = self.beside(path, self.settings.annotations)
+            annotations = (annotation,) if annotation and (self.root / annotation).is_file() else ()
             item = Item(stem(path), (path,), annotations, self.size_of(path))
             try:
                 yield from self.tiled(item, raster.size(self.root / path) if self.settings.tile else None)
