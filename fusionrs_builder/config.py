@@ -86,6 +86,7 @@ class CorpusSettings(Section):
         default_factory=dict, description="lists of image names a split: train=train.txt,test=test.txt"
     )
     split_pattern: str = Field("", description="regular expression with a group split, matched on an image's path")
+    label_pattern: str = Field("", description="regular expression with a group label, matched on an image's path")
     image_store: str = Field("", description="format of the images that a text table is joined to, e.g. bands")
     masks: str = Field("", description="mask of an image, relative to it: ../masks_png/{stem}.png")
     classes: Annotated[dict[str, str], Listed] = Field(
@@ -140,7 +141,7 @@ class CorpusSettings(Section):
     source_revision: str = Field("", description="commit, version or date of the copy")
     family: str = Field("", description="corpora that share images have one family")
 
-    @field_validator("acquired", "split_pattern", "pair_key")
+    @field_validator("acquired", "split_pattern", "label_pattern", "pair_key")
     @classmethod
     def _is_a_pattern(cls, pattern: str) -> str:
         try:

@@ -203,6 +203,11 @@ class Reader(ABC):
         """The split that `split_pattern` finds in a path; none where it does not match."""
         return split_name(self._split_word(path))
 
+    def label_of(self, path: str) -> tuple[str, ...]:
+        """The label that `label_pattern` finds in a path; none where it does not match."""
+        match = re.search(self.settings.label_pattern, path) if self.settings.label_pattern else None
+        return (match["label"],) if match else ()
+
     def key_of(self, path: str) -> str:
         """The groups of `pair_key` in a path, joined by `/`; none where it does not match."""
         match = re.search(self.settings.pair_key, path) if self.settings.pair_key else None
