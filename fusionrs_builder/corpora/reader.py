@@ -117,6 +117,7 @@ class Sample:
         acquired: ISO 8601 date or time, where the source states one.
         ir_raw: the sensor's integers [H, W] where `ir` holds physical values made of them.
         scale: scale and offset a band, `visible` for red, green and blue: value = scale * raw + offset.
+        rights: settings whose licence, attribution, address and family hold for it, where they are not the corpus' own.
     """
 
     rgb: bytes | NDArray[Any] | None = None
@@ -138,6 +139,7 @@ class Sample:
     acquired: str | None = None
     ir_raw: NDArray[Any] | None = None
     scale: dict[str, tuple[float, float]] = field(default_factory=dict)
+    rights: CorpusSettings | None = None
 
 
 class Reader(ABC):
