@@ -178,6 +178,13 @@ class CorpusSettings(Section):
             raise ValueError("overlap must be smaller than tile: give both, e.g. tile = 512, overlap = 64")
         return overlap
 
+    @field_validator("tile")
+    @classmethod
+    def _no_border_around_tiles(cls, tile: int | None, info: Any) -> int | None:
+        if tile is not None and info.data.get("border"):
+            raise ValueError("a corpus whose images have a border cannot be cut into tiles: leave one of the two out")
+        return tile
+
 
 class TranslateSettings(Section):
     """How the infrared view of an RGB image is drawn."""

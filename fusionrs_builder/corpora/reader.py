@@ -141,6 +141,11 @@ class Sample:
     scale: dict[str, tuple[float, float]] = field(default_factory=dict)
     rights: CorpusSettings | None = None
 
+    @property
+    def published(self) -> bool:
+        """Whether it is an image file as published, rather than values a reader has cut to the window."""
+        return isinstance(self.ir if self.rgb is None else self.rgb, bytes)
+
 
 class Reader(ABC):
     """Reads one corpus in one format.

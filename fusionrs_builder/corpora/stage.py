@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from fusionrs_builder.config import BuildSettings, CorpusSettings
 from fusionrs_builder.corpora import formats
-from fusionrs_builder.corpora.harmonise import Stretch, harmonise
+from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.item_list import ItemList
 from fusionrs_builder.corpora.reader import Item, Reader, Refused, stamp, walk
+from fusionrs_builder.corpora.views import Stretch
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.shards import Row, corpus_of
 from fusionrs_builder.stage import Reject, Stage, Task, Worker, digest

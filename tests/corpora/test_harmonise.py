@@ -137,8 +137,8 @@ def test_the_stretch_is_linear_and_clipped() -> None:
     made = row(Sample(rgb=np.dstack([raw] * 3), ir=raw, band="nir"), stretch={"visible": (100, 300), "nir": (0, 400)})
     assert shown(made["ir"])[0, ::4].tolist() == [0, 64, 128, 191, 255]
     assert made["stretch"] == [
-        {"band": "visible", "low": 100, "high": 300},
-        {"band": "nir", "low": 0, "high": 400},
+        {"band": "visible", "low": 100, "high": 300, "scale": 1, "offset": 0},
+        {"band": "nir", "low": 0, "high": 400, "scale": 1, "offset": 0},
     ]
     made = row(Sample(rgb=np.dstack([raw] * 3)), stretch={"visible": (100, 300)}, image_format="png")
     assert shown(made["rgb"])[0, ::4, 0].tolist() == [0, 0, 128, 255, 255]
@@ -241,3 +241,99 @@ def test_a_box_outside_the_image_refuses_its_tiles_too() -> None:
     item = Item("k_x00000_y00000", ("k.png",), window=(0, 0, 20, 20))
     with pytest.raises(Refused, match=r"lies outside the 48x40 image"):
         row(Sample(rgb=encoded(picture(1)), boxes=[box("car", 60, 0, 70, 10)]), item)
+
+
+def test_a_colour_infrared_picture_gives_its_first_channel_and_no_visible_view() -> None:
+    colour = picture(1)
+    made = row(Sample(ir=encoded(colour), band="nir", source="camera nir", cir=True))
+    assert made["rgb"] is None
+    assert (shown(made["ir"]) == colour[..., 0]).all(), "near infrared, red, green: stored as if red, green, blue"
+    assert (made["ir_band"], made["ir_source"]) == ("nir", "camera nir")
+    grey = Sample(ir=encoded(picture(1, channels=1)), band="nir", cir=True)
+    assert refusal(grey) == "not_colour_infrared"
+
+
+def test_infrared_channels_may_differ_by_what_jpeg_does_to_them() -> None:
+    grey = picture(1, channels=1)
+    near = np.dstack([grey, grey, np.clip(grey.astype(int) + 6, 0, 255).astype(np.uint8)])
+    assert (shown(row(Sample(ir=encoded(near), band="lwir"))["ir"]) == grey).all()
+
+
+def bordered(values: np.ndarray, border: int = 16) -> np.ndarray:
+    sides = ((border, border), (border, border), (0, 0))[: values.ndim]
+    return np.pad(values, sides, constant_values=255)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_white_border_is_cut_off_both_views_and_boxes_move_with_it(kind: str) -> None:
+    rgb, ir = bordered(picture(1)), bordered(picture(2, channels=1))
+    quality = {"quality": 95} if kind == "JPEG" else {}
+    sample = Sample(
+        rgb=encoded(rgb, kind, **quality),
+        ir=encoded(ir, kind, **quality),
+        band="lwir",
+        boxes=[box("car", 21, 18, 36, 28)],
+    )
+    made = row(sample, border=16, image_format="png")
+    assert (made["width"], made["height"]) == (48, 40)
+    if kind == "PNG":
+        assert (shown(made["rgb"]) == picture(1)).all()
+        assert (shown(made["ir"]) == picture(2, channels=1)).all()
+    assert [made["boxes"][0][side] for side in ("x0", "y0", "x1", "y1")] == [5, 2, 20, 12]
+    drawn_on_the_border = Sample(
+        rgb=encoded(rgb, kind, **quality), boxes=[box("car", 1, 1, 8, 8), box("car", 17, 17, 36, 36)]
+    )
+    assert len(row(drawn_on_the_border, border=16)["boxes"]) == 1
+
+
+def test_an_image_without_the_border_stays_whole() -> None:
+    data = encoded(picture(1))
+    assert row(Sample(rgb=data), border=16)["rgb"]["bytes"] == data
+    unlike = Sample(rgb=encoded(bordered(picture(1))), ir=encoded(picture(2, 80, 72, 1)), band="lwir")
+    assert refusal(unlike, border=16) == "unequal_views"
+    with pytest.raises(ValueError, match="cannot be cut into tiles"):
+        CorpusSettings(border=16, tile=64)
+
+
+def test_labels_get_their_right_names() -> None:
+    boxes = [box("feright car", 1, 1, 5, 5), box("*", 1, 1, 5, 5)]
+    made = row(
+        Sample(rgb=encoded(picture(1)), boxes=boxes, labels=["baseballfield"]),
+        label_names={"feright car": "freight car", "baseballfield": "baseball field"},
+        ignore_labels=["*"],
+    )
+    assert made["labels"] == ["baseball field", "freight car"]
+    assert [each["label"] for each in made["boxes"]] == ["freight car", "*"]
+
+
+def test_text_is_kept_apart_by_origin_and_groups_and_splits_are_the_publishers() -> None:
+    sample = Sample(rgb=encoded(picture(1)), captions=["a"], template_captions=["b"], model_captions=["c"])
+    made = row(sample, Item("k", (), split="test", group="joint-group:1"))
+    assert (made["publisher_captions"], made["template_captions"], made["model_captions"]) == (["a"], ["b"], ["c"])
+    assert (made["corpus_split"], made["corpus_group"]) == ("test", "joint-group:1")
+
+
+def test_cloud_above_the_limit_is_refused() -> None:
+    cloud = np.zeros((40, 48), bool)
+    cloud[:20] = True
+    sample = Sample(rgb=picture(1), cloud=cloud)
+    assert refusal(sample, max_cloud=0.4) == "cloudy"
+    assert row(sample, max_cloud=0.5)["width"] == 48
+
+
+def test_physical_values_keep_the_sensors_integers_and_their_scale() -> None:
+    raw = np.full((20, 20), 40000, np.uint16)
+    kelvin = (raw * 0.00341802 + 149.0).astype(np.float32)
+    sample = Sample(ir=kelvin, ir_raw=raw, band="lwir", scale={"lwir": (0.00341802, 149.0)}, acquired="2021-06-01")
+    made = row(sample, stretch={"lwir": (270.0, 320.0)}, acquired=r"(?P<y>\d{4})")
+    assert (shown(made["ir16"]) == raw).all()
+    assert shown(made["ir"])[0, 0] == round((149 + 136.7208 - 270) / 50 * 255)
+    assert made["stretch"] == [{"band": "lwir", "low": 270.0, "high": 320.0, "scale": 0.00341802, "offset": 149.0}]
+    assert made["acquired"] == "2021-06-01"
+
+
+def test_the_rights_of_the_source_are_the_rows() -> None:
+    rights = CorpusSettings(license="CC0-1.0", redistributable=True, attribution="them", family="theirs")
+    made = row(Sample(rgb=encoded(picture(1)), rights=rights))
+    assert (made["license"], made["redistributable"], made["attribution"]) == ("CC0-1.0", True, "them")
+    assert made["origin_family"] == "theirs"
