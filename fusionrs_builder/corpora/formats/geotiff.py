@@ -1,6 +1,7 @@
 """Multi-band GeoTIFFs with a band map (NAIP: red=1,green=2,blue=3,nir=4; Sentinel-2 stacks: red=4,...,nir=8).
 
-Where `annotations` names a GeoJSON beside the image ({stem}_labels.geojson), its polygons become boxes.
+`band_order` names a published map instead. Where `annotations` names a GeoJSON beside the image
+({stem}_labels.geojson), its polygons become boxes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,34 +11,30 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fusionrs_builder.corpora import geojson, raster
+from fusionrs_builder.corpora.band_orders import numbers_of
 from fusionrs_builder.corpora.reader import RASTER_SUFFIXES, Item, Reader, Refused, Sample, stem
-from fusionrs_builder.errors import UsageError
 
 
 class GeoTiff(Reader):
-    """Windows of multi-band rasters; `bands` says which band is which."""
+    """Windows of multi-band rasters; `bands` or `band_order` says which band is which."""
 
     suffixes = RASTER_SUFFIXES
 
     def __init__(self, root: Path, settings: Any) -> None:
         super().__init__(root, settings)
-        try:
-            self.numbers = {name: int(number) for name, number in settings.bands.items()}
-        except ValueError:
-            raise UsageError("bands: give numbers for geotiff, e.g. red=1,green=2,blue=3,nir=4") from None
-        if min(self.numbers.values(), default=1) < 1:
-            raise UsageError("bands: the first band is 1, e.g. red=1,green=2,blue=3,nir=4")
-        if not self.numbers:
-            raise UsageError("bands: geotiff needs a band map, e.g. --bands red=1,green=2,blue=3,nir=4")
+        self.numbers = numbers_of(settings)
         self.infrared = next((band for band in settings.prefer if band in self.numbers), None)
 
     def items(self) -> Iterator[Item]:
         for path in self.images():
             annotation = self.beside(path, self.settings.annotations)
             annotations = (annotation,) if annotation and (self.root / annotation).is_file() else ()
-            item = Item(stem(path), (path,), annotations, self.size_of(path))
+            item = Item(
+                stem(path), (path,), annotations, self.size_of(path), split=self.split_of(path),
+                labels=self.label_of(path),
+            )  # fmt: skip
             try:
-                yield from self.tiled(item, raster.size(self.root / path) if self.settings.tile else None)
+                yield from self.tiled(item, raster.size(self._bands(item)) if self.settings.tile else None)
             except Refused as refused:
                 yield Item(item.key, item.files, bytes=item.bytes, fault=(refused.reason, refused.message))
 
@@ -48,7 +45,8 @@ class GeoTiff(Reader):
         return raster.thumbnail(self._bands(item))
 
     def read(self, item: Item) -> Sample:
-        sample = raster.sample(self._bands(item), item.window, self.infrared, self.settings.sensor)
+        settings = self.settings
+        sample = raster.sample(self._bands(item), item.window, self.infrared, settings.sensor, settings.cloud_mask)
         for path in item.annotations:
             if sample.crs is None:
                 raise Refused("not_georeferenced", f"{item.files[0]} has no CRS, so {path} cannot be placed")
@@ -56,7 +54,7 @@ class GeoTiff(Reader):
                 self.bytes_of(path),
                 path,
                 lambda points: raster.to_pixels(self.root / item.files[0], item.window, points),
-                self.settings.object_label,
+                settings.object_label,
             )
         return sample
 

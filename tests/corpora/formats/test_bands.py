@@ -9,6 +9,7 @@ from fusionrs_builder.corpora.formats import reader
 from fusionrs_builder.corpora.reader import Refused
 from fusionrs_builder.errors import UsageError
 from tests.corpora.formats.test_geotiff import ramp, write
+from tests.corpora.reading import peak
 
 BANDS = {"red": "*_B4.tif", "green": "*_B3.tif", "blue": "*_B2.tif", "nir": "*_B5.tif"}
 
@@ -57,6 +58,58 @@ def test_bands_of_another_size_are_refused(root: Path) -> None:
     with pytest.raises(Refused) as caught:
         found.read(next(found.items()))
     assert caught.value.reason == "unequal_bands"
+
+
+def test_a_folder_of_bare_names_is_a_scene(tmp_path: Path) -> None:
+    for name in ("B2", "B3", "B4", "B8", "B8A", "B12"):
+        side = {"B8A": 30, "B12": 30}.get(name, 60)
+        write(tmp_path / f"s2a/0000000/20200604T054639/{name}.tif", ramp(1, side, side, "uint16"), pixel=600 / side)
+    bands = {"red": "*B4.tif", "green": "*B3.tif", "blue": "*B2.tif", "nir": "*B8A.tif"}
+    found = make(tmp_path, bands=bands, acquired=r"/(?P<y>\d{4})(?P<m>\d\d)(?P<d>\d\d)T")
+    (scene,) = found.items()
+    assert (scene.key, scene.fault) == ("s2a/0000000/20200604T054639", None)
+    assert [path.rpartition("/")[2] for path in scene.files] == ["B4.tif", "B3.tif", "B2.tif", "B8A.tif"]
+    sample = found.read(scene)
+    assert sample.ir.shape == sample.rgb.shape[:2] == (60, 60), "20 m came to the 10 m grid"
+    assert sample.gsd_m == 10
+
+
+def test_tiles_lie_on_the_finest_visible_grid(tmp_path: Path) -> None:
+    for name, side in {"B60": 20, "B10": 120}.items():
+        write(tmp_path / f"p/p_{name}.tif", ramp(1, side, side, "uint16"), pixel=1200 / side)
+    bands = {"nir": "*_B60.tif", "red": "*_B10.tif", "green": "*_B10.tif", "blue": "*_B10.tif"}
+    found = make(tmp_path, bands=bands, tile=60)
+    assert [item.window for item in found.items()] == [
+        (0, 0, 60, 60),
+        (60, 0, 60, 60),
+        (0, 60, 60, 60),
+        (60, 60, 60, 60),
+    ]
+    assert {found.read(item).ir.shape for item in found.items()} == {(60, 60)}
+
+
+def test_a_band_named_cloud_is_looked_at_where_the_mask_is_named(root: Path) -> None:
+    qa = np.full((1, 60, 80), 21_824, "uint16")
+    qa[:, :15] = 22_280
+    write(root / "scenes/l8_QA_PIXEL.tif", qa)
+    bands = {**BANDS, "cloud": "*_QA_PIXEL.tif"}
+    for mask, share in {"landsat-qa": 0.25, "": None}.items():
+        found = make(root, bands=bands, cloud_mask=mask)
+        cloud = found.read(next(found.items())).cloud
+        assert (cloud is None) if share is None else (cloud.mean() == share)
+
+
+def test_many_scenes_are_not_held(tmp_path: Path) -> None:
+    for number in range(3000):
+        folder = tmp_path / f"{number:05d}"
+        folder.mkdir()
+        for band in ("B2", "B3", "B4", "B5"):
+            (folder / f"{band}.tif").touch()
+    bands = {"red": "*B4.tif", "green": "*B3.tif", "blue": "*B2.tif", "nir": "*B5.tif"}
+    listed = make(tmp_path, bands=bands).items()
+    next(listed)
+    with peak(1_000_000):
+        assert sum(1 for _ in listed) == 2999
 
 
 def test_a_scene_that_cannot_be_opened_is_refused_while_listing(root: Path) -> None:

@@ -123,6 +123,36 @@ def test_a_band_map_is_asked_for(tmp_path: Path) -> None:
         make(tmp_path, bands={"red": "B4"})
 
 
+@pytest.mark.parametrize(
+    ("order", "places"),
+    [("eurosat", (4, 3, 2, 8)), ("sen12ms", (4, 3, 2, 8)), ("mmearth", (4, 3, 2, 9)), ("treesatai", (4, 2, 3, 1))],
+)
+def test_a_published_order_finds_the_bands(tmp_path: Path, order: str, places: tuple[int, ...]) -> None:
+    stack = np.stack([np.full((20, 20), 100 * number, "uint16") for number in range(1, 14)])
+    write(tmp_path / "a.tif", stack)
+    found = make(tmp_path, bands={}, band_order=order)
+    sample = found.read(next(found.items()))
+    assert (*sample.rgb[0, 0], sample.ir[0, 0]) == tuple(100 * place for place in places)
+    narrow = {"eurosat": 13, "sen12ms": 9, "mmearth": 8}.get(order)
+    assert sample.ir[0, 0] != 100 * (narrow or 0), "B8A is not B8"
+
+
+def test_classes_of_an_archive_of_tifs_come_from_the_path(tmp_path: Path) -> None:
+    write(tmp_path / "ds/tif/Forest/Forest_1.tif", np.zeros((13, 20, 20), "uint16") + 7)
+    found = make(tmp_path, bands={}, band_order="eurosat", label_pattern=r"/tif/(?P<label>\w+)/")
+    (item,) = found.items()
+    assert (item.key, item.labels) == ("ds/tif/Forest/Forest_1", ("Forest",))
+
+
+def test_thermal_numbers_of_16_bits_are_kept(tmp_path: Path) -> None:
+    values = np.full((11, 20, 20), 9000, "uint16")
+    values[9] = 65_000
+    write(tmp_path / "all_bands.tif", values)
+    found = make(tmp_path, bands={}, band_order="ssl4eo-l", prefer=["lwir"])
+    sample = found.read(next(found.items()))
+    assert (sample.band, sample.ir.dtype, sample.ir.max()) == ("lwir", np.uint16, 65_000)
+
+
 def test_a_thinned_view_of_deep_bands(tmp_path: Path) -> None:
     write(tmp_path / "deep.tif", ramp(4, 300, 300, "uint16"))
     write(tmp_path / "flat.tif", ramp(4, 300, 300))
