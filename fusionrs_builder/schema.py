@@ -63,7 +63,8 @@ CAPTION_SOURCE = pa.struct(
         ("checks", pa.list_(pa.string())),
     ]
 )
-"""Who wrote each scene caption and each IR caption, in their order: `publisher`, `grounded@v1` or `chat:<model>`;
+"""Who wrote each scene caption and each IR caption, in their order: `publisher`, `model` or `template` for those that
+came with the corpus (by people, by a language model, by rule), `grounded@v1` or `chat:<model>` for those made here;
 sha256 of the prompt or phrase file; names of the checks that passed."""
 
 

@@ -52,11 +52,12 @@ class Record:
         id: seeds the choice of words.
         labels: classes that may be spoken of. Boxes of other labels are not.
         boxes: as `schema.BOX`.
-        publisher: captions as published.
+        publisher: captions as published, by people.
         gsd_m: metres per pixel of the frame.
         origin: `ir_origin`.
         band: `ir_band`.
         white_hot: of measured `lwir`: bright is the higher apparent temperature. Where it is not, bright is cooler.
+        model, template: captions as published, by a language model and by rule.
     """
 
     id: str
@@ -67,6 +68,8 @@ class Record:
     origin: str | None = None
     band: str | None = None
     white_hot: bool = True
+    model: Sequence[str] = ()
+    template: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ from fusionrs_builder.caption.geometry import locate
 from fusionrs_builder.caption.language import article
 from fusionrs_builder.errors import FusionError
 
-PUBLISHER = "publisher"
+ORIGINS = ("publisher", "model", "template")
+"""Who wrote the captions that come with a corpus, best first: people, a language model, a rule."""
+
 GROUNDED = "grounded@v1"
 
 SCENE_FIRST, IR_FIRST = ("objects", "class"), ("objects",)
@@ -69,9 +71,9 @@ class Captions:
     """The captions of a record.
 
     Attributes:
-        scene: publisher's first, then written ones.
+        scene: published ones first, those by people before those by a model and by rule; then written ones.
         ir: empty where there is no infrared view.
-        scene_writers, ir_writers: `publisher` or `grounded@v1`, one for each caption.
+        scene_writers, ir_writers: one of `ORIGINS`, or `grounded@v1`, one for each caption.
         checks: names of the checks that every caption passed.
     """
 
@@ -139,7 +141,8 @@ class Writer:
             slots |= facts.near_infrared_slots(said_ir, record, seen, tables["near_infrared"])
             return slots | facts.object_slots(said_ir, things, record, pick)
 
-        published = tuple(dict.fromkeys(filter(None, map(_clean, record.publisher))))
+        origins = _published(record)
+        published = tuple(origins)
         scene = self._compose("scene", SCENE_FIRST, scene_slots, self.scene - len(published), record, published)
         written = self._compose("ir", IR_FIRST, ir_slots, self.ir, record, (*published, *scene)) if seen else ()
         bound = (record.origin, record.band, rgb is None)
@@ -149,7 +152,7 @@ class Writer:
         return Captions(
             scene=(*published, *scene),
             ir=written,
-            scene_writers=(PUBLISHER,) * len(published) + (GROUNDED,) * len(scene),
+            scene_writers=(*origins.values(), *(GROUNDED,) * len(scene)),
             ir_writers=(GROUNDED,) * len(written),
             checks=tuple(name for name in checks.CHECKS if name not in failed),
         )
@@ -213,6 +216,15 @@ def render(sentence: str, slots: Slots) -> str:
 
 def _fits(text: str) -> bool:
     return checks.MIN_WORDS <= len(text.split()) <= checks.MAX_WORDS and not text[:1].isdigit()
+
+
+def _published(record: Record) -> dict[str, str]:
+    """The captions that come with a record, each once, and the best of its origins."""
+    found: dict[str, str] = {}
+    for origin in ORIGINS:
+        for caption in filter(None, map(_clean, getattr(record, origin))):
+            found.setdefault(caption, origin)
+    return found
 
 
 def _clean(caption: str) -> str:

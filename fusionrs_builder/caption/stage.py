@@ -12,7 +12,9 @@ from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Stage, Task, Worker
 from fusionrs_builder.workspace import Workspace
 
-RGB_COLUMNS = ("rgb", "publisher_captions", "labels", "boxes", "gsd_m")
+RGB_COLUMNS = (
+    "rgb", "publisher_captions", "model_captions", "template_captions", "labels", "boxes", "gsd_m"
+)  # fmt: skip
 IR_COLUMNS = ("ir", "ir_origin", "ir_band", "reason")
 
 
@@ -29,7 +31,7 @@ class CaptionStage(Stage):
     seed: int
 
     name: ClassVar[str] = "caption"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...]] = ("rgb", "ir")
     writes = "captions"
 
@@ -73,6 +75,8 @@ def _captioned(row: Row, writer: Writer) -> Row:
         labels=row["labels"] or (),
         boxes=row["boxes"] or (),
         publisher=row["publisher_captions"] or (),
+        model=row["model_captions"] or (),
+        template=row["template_captions"] or (),
         gsd_m=row["gsd_m"],
         origin=row["ir_origin"],
         band=row["ir_band"],

@@ -302,6 +302,13 @@ def test_publishers_captions_come_first() -> None:
     assert len(Writer(0, scene=1).write(record, colour(9, 80, 9), flat(9)).scene) == 2
 
 
+def test_text_by_a_model_or_a_rule_is_never_called_a_publishers() -> None:
+    said = {"publisher": ["A river."], "model": ["A wide river.", "A river."], "template": ["there is a river."]}
+    captions = Writer(0, scene=2).write(Record("c/1", **said, origin="translated"), colour(9, 80, 9), flat(9))
+    assert captions.scene == ("A river.", "A wide river.", "there is a river.")
+    assert captions.scene_writers == ("publisher", "model", "template")
+
+
 def test_a_caption_that_breaks_a_rule_stops_the_work() -> None:
     phrases = Phrases.load()
     tables = {**phrases.tables, "ir": {"objects": [], "tone": ["{a} {view} of a hot engine at night."] * 2}}

@@ -145,6 +145,9 @@ def test_rows_stream_and_only_what_is_needed_is_read(laid: Workspace, monkeypatc
     next(iter(stage.open("cpu")(laid, task)))
     assert taken == ["rgb", "ir"]
     assert asked == {
-        "rgb": {"id", "rgb", "publisher_captions", "labels", "boxes", "gsd_m"},
+        "rgb": {
+            *("id", "rgb", "labels", "boxes", "gsd_m"),
+            *("publisher_captions", "model_captions", "template_captions"),
+        },
         "ir": {"id", "ir", "ir_origin", "ir_band", "reason"},
     }
