@@ -155,7 +155,7 @@ def _pixels(
     out = (len(numbers), *shape)
     block = source.read(numbers, window=place, out_shape=out, resampling=Resampling.bilinear)
     masks = _masks(source, numbers, window=place, out_shape=out)
-    valid: NDArray[np.bool_] = (masks.any if block.dtype == np.uint8 else masks.all)(axis=0)
+    valid: NDArray[np.bool_] = np.any(masks, axis=0) if block.dtype == np.uint8 else np.all(masks, axis=0)
     if source.nodata is None:
         valid &= (block != 0).any(axis=0)
     if block.dtype.kind == "f":
