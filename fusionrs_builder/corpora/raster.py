@@ -129,7 +129,7 @@ def read(bands: Bands, window: Window | None) -> Block:
         scale: dict[str, tuple[float, float]] = {}
         valid = np.ones((window[3], window[2]), bool)
         for path, source in files.items():
-            place = _place(source, grid, window)
+            where = place(source, grid, window)
             names = [name for name, (file, _) in bands.items() if file == path]
             if (most := max(bands[name][1] for name in names)) > source.count:
                 raise Refused("missing_band", f"{path.name} has {source.count} bands, band {most} was asked for")
@@ -137,11 +137,11 @@ def read(bands: Bands, window: Window | None) -> Block:
             try:
                 if sensed:
                     numbers = [bands[name][1] for name in sensed]
-                    block, mask = _pixels(source, numbers, place, valid.shape)
+                    block, mask = _pixels(source, numbers, where, valid.shape)
                     values.update(zip(sensed, block, strict=True))
                     valid &= mask
                 if CLOUD in names:
-                    values[CLOUD] = source.read(bands[CLOUD][1], window=place, out_shape=valid.shape)
+                    values[CLOUD] = source.read(bands[CLOUD][1], window=where, out_shape=valid.shape)
             except RasterioError as error:
                 raise Refused("unreadable_image", f"{path.name}: {error}") from None
             scale.update((name, found) for name in sensed if (found := _scale(source, bands[name][1])) != UNSCALED)
@@ -170,7 +170,7 @@ def _masks(source: Any, numbers: list[int], **where: Any) -> NDArray[np.bool_]:
     return masks | (source.nodata is None and ColorInterp.alpha in wanted)
 
 
-def _place(source: Any, grid: Any, window: Window) -> rasterio.windows.Window:
+def place(source: Any, grid: Any, window: Window) -> rasterio.windows.Window:
     """The window of the grid in the pixels of a file.
 
     Raises:
@@ -180,7 +180,7 @@ def _place(source: Any, grid: Any, window: Window) -> rasterio.windows.Window:
     alike = (source.width, source.height) == (grid.width, grid.height)
     if source is grid or (alike and None in (source.crs, grid.crs)):
         return rasterio.windows.Window(column, row, width, height)
-    sizes = f"{Path(source.name).name} is {source.width}x{source.height}, another band {grid.width}x{grid.height}"
+    sizes = f"{_name(source)} is {source.width}x{source.height}, another band {grid.width}x{grid.height}"
     if source.crs is None or source.crs != grid.crs:
         raise Refused("unequal_bands", f"{sizes}, and they do not state the same CRS")
     # Half a pixel of the coarser: Landsat's panchromatic grid lies so far from the others'.
@@ -196,6 +196,11 @@ def _place(source: Any, grid: Any, window: Window) -> rasterio.windows.Window:
     left, right = max(left, 0.0), min(right, float(source.width))
     top, bottom = max(top, 0.0), min(bottom, float(source.height))
     return rasterio.windows.Window(left, top, right - left, bottom - top)
+
+
+def _name(source: Any) -> str:
+    """The file's name, without the query of an address."""
+    return Path(source.name.split("?", 1)[0]).name
 
 
 def _scale(source: Any, number: int) -> tuple[float, float]:
@@ -253,7 +258,7 @@ def _unknown_crs(source: Any, why: str) -> Refused:
     crs = " ".join(source.crs.to_wkt().split())[:120]
     return Refused(
         "unknown_crs",
-        f"{Path(source.name).name}: {crs} cannot be brought to degrees: set the CRS with gdal_edit.py -a_srs EPSG:CODE "
+        f"{_name(source)}: {crs} cannot be brought to degrees: set the CRS with gdal_edit.py -a_srs EPSG:CODE "
         f"({why[:120]})",
     )
 

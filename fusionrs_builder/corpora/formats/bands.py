@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fusionrs_builder.corpora import raster
 from fusionrs_builder.corpora.reader import Item, Reader, Refused, Sample, walk
+from fusionrs_builder.corpora.split_lists import SplitLists
 from fusionrs_builder.errors import UsageError
 
 
@@ -32,18 +33,20 @@ class Bands(Reader):
         self.infrared = next((band for band in settings.prefer if band in self.patterns), None)
 
     def items(self) -> Iterator[Item]:
-        for folder, paths in groupby(walk(self.root), lambda path: path.rpartition("/")[0]):
-            scenes: dict[str, dict[str, str]] = {}
-            for path in paths:
-                if not fnmatch.fnmatch(path, self.settings.include or "*"):
-                    continue
-                for band, pattern in self.patterns.items():
-                    if match := pattern.match(path.rpartition("/")[2]):
-                        scenes.setdefault("/".join(filter(None, [folder, match[1]])), {})[band] = path
-            for key, found in scenes.items():
-                yield from self._scene(key, found)
+        with SplitLists(self) as lists:
+            for folder, paths in groupby(walk(self.root), lambda path: path.rpartition("/")[0]):
+                scenes: dict[str, dict[str, str]] = {}
+                for path in paths:
+                    if not fnmatch.fnmatch(path, self.settings.include or "*"):
+                        continue
+                    for band, pattern in self.patterns.items():
+                        if match := pattern.match(path.rpartition("/")[2]):
+                            scenes.setdefault("/".join(filter(None, [folder, match[1]])), {})[band] = path
+                for key, found in scenes.items():
+                    yield from self._scene(key, found, lists.split_of(key))
+            yield from lists.missing()
 
-    def _scene(self, key: str, found: Mapping[str, str]) -> Iterator[Item]:
+    def _scene(self, key: str, found: Mapping[str, str], split: str) -> Iterator[Item]:
         """A scene, or its tiles, by the files of its bands."""
         missing = [band for band in self.patterns if band not in found]
         files = tuple(found[band] for band in self.patterns if band in found)
@@ -51,7 +54,7 @@ class Bands(Reader):
         if missing:
             yield Item(key, files, bytes=size, fault=("missing_band", f"no file for {', '.join(missing)}"))
             return
-        item = Item(key, files, bytes=size, split=self.split_of(files[0]), labels=self.label_of(files[0]))
+        item = Item(key, files, bytes=size, split=split, labels=self.label_of(files[0]))
         try:
             yield from self.tiled(item, raster.size(self._bands(item)) if self.settings.tile else None)
         except Refused as refused:

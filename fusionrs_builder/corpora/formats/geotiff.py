@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fusionrs_builder.corpora import geojson, raster
 from fusionrs_builder.corpora.band_orders import numbers_of
 from fusionrs_builder.corpora.reader import RASTER_SUFFIXES, Item, Reader, Refused, Sample, stem
+from fusionrs_builder.corpora.split_lists import SplitLists
 
 
 class GeoTiff(Reader):
@@ -26,17 +27,19 @@ class GeoTiff(Reader):
         self.infrared = next((band for band in settings.prefer if band in self.numbers), None)
 
     def items(self) -> Iterator[Item]:
-        for path in self.images():
-            annotation = self.beside(path, self.settings.annotations)
-            annotations = (annotation,) if annotation and (self.root / annotation).is_file() else ()
-            item = Item(
-                stem(path), (path,), annotations, self.size_of(path), split=self.split_of(path),
-                labels=self.label_of(path),
-            )  # fmt: skip
-            try:
-                yield from self.tiled(item, raster.size(self._bands(item)) if self.settings.tile else None)
-            except Refused as refused:
-                yield Item(item.key, item.files, bytes=item.bytes, fault=(refused.reason, refused.message))
+        with SplitLists(self) as lists:
+            for path in self.images():
+                annotation = self.beside(path, self.settings.annotations)
+                annotations = (annotation,) if annotation and (self.root / annotation).is_file() else ()
+                item = Item(
+                    stem(path), (path,), annotations, self.size_of(path), split=lists.split_of(path),
+                    labels=self.label_of(path),
+                )  # fmt: skip
+                try:
+                    yield from self.tiled(item, raster.size(self._bands(item)) if self.settings.tile else None)
+                except Refused as refused:
+                    yield Item(item.key, item.files, bytes=item.bytes, fault=(refused.reason, refused.message))
+            yield from lists.missing()
 
     def _bands(self, item: Item) -> dict[str, tuple[Path, int]]:
         return {name: (self.root / item.files[0], number) for name, number in self.numbers.items()}

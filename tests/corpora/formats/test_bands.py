@@ -131,3 +131,15 @@ def test_the_real_landsat_scenes(samples: Path) -> None:
     assert zion.read(items[0]).rgb.dtype == np.uint16
     tirs = make(samples / "landsat8-tirs-sattestdata", tile=128, bands={**BANDS, "lwir": "*_B10.tif"}, prefer=["lwir"])
     assert len(list(tirs.items())) == 16
+
+
+def test_lists_name_scenes(tmp_path: Path) -> None:
+    for patch in ("S2A_T33UUP_32_64", "S2A_T33UUP_32_65"):
+        for number in (2, 3, 4, 5):
+            write(tmp_path / patch / f"{patch}_B{number}.tif", ramp(1, dtype="uint16"))
+    (tmp_path / "test.csv").write_text("S2A_T33UUP_32_65,x\n")
+    found = make(tmp_path, splits={"test": "test.csv"})
+    assert {item.key.rpartition("/")[2]: item.split for item in found.items()} == {
+        "S2A_T33UUP_32_64": "",
+        "S2A_T33UUP_32_65": "test",
+    }

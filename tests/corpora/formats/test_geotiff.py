@@ -171,3 +171,20 @@ def test_the_real_ship_chips(samples: Path) -> None:
     sample = found.read(items[0])
     assert sample.boxes[0]["label"] == "Boat"
     assert sample.rgb.dtype == np.int16
+
+
+def test_lists_of_jpegs_split_the_tifs(tmp_path: Path) -> None:
+    for name in ("Forest/Forest_1", "Forest/Forest_2", "River/River_1"):
+        write(tmp_path / f"tif/{name}.tif", ramp(4, 64, 64))
+    (tmp_path / "train.txt").write_text("Forest_1.jpg\n")
+    (tmp_path / "test.txt").write_text("River_1.jpg\nSea_9.jpg\n")
+    found = make(tmp_path, splits={"train": "train.txt", "test": "test.txt"}, tile=32)
+    splits = {item.key: item.split for item in found.items() if not item.fault}
+    assert {key.partition("_x")[0]: split for key, split in splits.items()} == {
+        "tif/Forest/Forest_1": "train",
+        "tif/Forest/Forest_2": "",
+        "tif/River/River_1": "test",
+    }
+    assert len(splits) == 12, "tiles share the split of their image"
+    (absent,) = [item for item in found.items() if item.fault]
+    assert absent.fault and absent.fault[0] == "missing_image"

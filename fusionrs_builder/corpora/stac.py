@@ -1,0 +1,163 @@
+"""Imagery by place and year from a STAC catalogue: the clearest scenes, cut to the box, one GeoTIFF each.
+
+A scene stands when its file and the JSON beside it do; `request.json` says for what they were asked. The same request
+again reads nothing; another one takes what it shares and removes the rest.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from fusionrs_builder.config import CorpusSettings
+from fusionrs_builder.corpora import raster
+from fusionrs_builder.corpora.catalogue import Scene, chosen
+from fusionrs_builder.corpora.cog import cut
+from fusionrs_builder.corpora.reader import Refused
+from fusionrs_builder.corpora.registry import Stac
+from fusionrs_builder.corpora.signing import Signer, plain
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.files import Files
+from fusionrs_builder.stage import digest
+
+FILES = "files"
+"""Folder of the scenes."""
+
+REQUEST = "request.json"
+
+
+@dataclass
+class Report:
+    """What a request gave.
+
+    Attributes:
+        items: scenes that stand now.
+        files: scenes read by this call; the others stood already.
+        bytes: size of the files read by this call.
+        notes: scenes left out, and why.
+    """
+
+    items: int = 0
+    files: int = 0
+    bytes: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def fetch_scenes(
+    corpus: str,
+    source: Stac,
+    settings: CorpusSettings,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Cut the clearest scenes of a place and year from a catalogue into `folder/files`.
+
+    Args:
+        corpus: its name, for errors.
+        source: the catalogue.
+        settings: `bbox`, `year`, `max_scenes`, and `stac_url` instead of the registry's address.
+        folder: of the corpus.
+        progress: called with scenes done and scenes in all.
+
+    Raises:
+        UsageError: no bbox is given.
+        FusionError: the catalogue does not answer or holds no such scene, or a file cannot be read.
+    """
+    if settings.bbox is None:
+        raise UsageError(
+            f"corpus {corpus}: say which place with --bbox W,S,E,N in degrees, e.g. -97.75,30.25,-97.70,30.30 "
+            f"(key corpora.{corpus}.bbox)"
+        )
+    url = settings.stac_url or source.url
+    asked = {"url": url, "bbox": settings.bbox, "year": settings.year, "max_scenes": settings.max_scenes}
+    request = digest([asked, source.model_dump(mode="json", exclude={"url", "sign"})])
+    files = Files(str(folder))
+    known = files.read_json(REQUEST, {})
+    if known.get("request") == request and all(_stands(files, *scene) for scene in known["scenes"].items()):
+        return Report(items=len(known["scenes"]), notes=known["notes"])
+
+    report = Report()
+    scenes = chosen(corpus, source, settings, url, report.notes)
+    files.clean()
+    _forget(files, {_name(scene) for scene in scenes})
+    signer = Signer(source.sign if url == source.url else "")
+    kept = {}
+    for done, scene in enumerate(scenes):
+        if progress:
+            progress(done, len(scenes))
+        wanted = digest([settings.bbox, asdict(scene)["assets"]])
+        if not _stands(files, _name(scene), wanted):
+            try:
+                report.bytes += _fetch(files, scene, settings.bbox, wanted, signer)
+            except Refused as refused:
+                report.notes.append(f"{scene.id}: left out, {refused.message}")
+                continue
+            except FusionError as error:
+                raise FusionError(f"corpus {corpus}: scene {scene.id}: {error}") from None
+            report.files += 1
+        kept[_name(scene)] = wanted
+    if not kept:
+        raise FusionError("\n".join([f"corpus {corpus}: no scene has data in the box; move --bbox", *report.notes]))
+    report.items = len(kept)
+    files.write_json(REQUEST, {**asked, "request": request, "scenes": kept, "notes": report.notes})
+    if progress:
+        progress(len(scenes), len(scenes))
+    return report
+
+
+def _name(scene: Scene) -> str:
+    """The file of a scene, below the corpus folder, without suffix."""
+    return f"{FILES}/{re.sub(r'[^A-Za-z0-9_.-]+', '_', scene.id).lstrip('.') or '_'}"
+
+
+def _stands(files: Files, name: str, wanted: str) -> bool:
+    """Whether a scene was cut as wanted, whole."""
+    path = Path(files.path(f"{name}.tif"))
+    beside = files.read_json(f"{name}.json", {})
+    return bool(beside.get("cut") == wanted and path.is_file() and path.stat().st_size == beside["bytes"])
+
+
+def _forget(files: Files, names: set[str]) -> None:
+    """Remove the scenes of an earlier request that this one does not ask for."""
+    for beside in Path(files.path(FILES)).glob("*.json"):
+        if f"{FILES}/{beside.stem}" not in names:
+            beside.unlink()
+            beside.with_suffix(".tif").unlink(missing_ok=True)
+
+
+def _fetch(files: Files, scene: Scene, bbox: tuple[float, float, float, float], wanted: str, signer: Signer) -> int:
+    """Cut a scene, and say beside it what it is; returns its bytes.
+
+    Raises:
+        Refused: it has no data in the box, or its bands do not fit together.
+        FusionError: it cannot be read.
+    """
+    image = f"{_name(scene)}.tif"
+    temporary = files.temporary(image)
+    try:
+        with files.explained(image):
+            found = cut(scene.assets, bbox, temporary, {raster.ACQUIRED: scene.acquired, "ITEM": scene.id}, signer)
+        if not found.has_data:
+            raise Refused("no_data", "no pixel has data in the box")
+        with temporary.open("rb") as handle:
+            sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+        size = temporary.stat().st_size
+        # Between the two moves the scene must not stand by what is said of another cut of it.
+        Path(files.path(f"{_name(scene)}.json")).unlink(missing_ok=True)
+        files.publish(temporary, image)
+    finally:
+        temporary.unlink(missing_ok=True)
+    beside = {
+        "item": scene.id,
+        "acquired": scene.acquired,
+        "bbox": bbox,
+        "window": found.window,
+        "crs": found.crs,
+        "bands": [{**asdict(asset), "href": plain(asset.href)} for asset in scene.assets],
+        "bytes": size,
+        "sha256": sha256,
+        "cut": wanted,
+    }
+    files.write_json(f"{_name(scene)}.json", beside)
+    return size
