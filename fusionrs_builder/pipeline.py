@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionrs_builder import config
-from fusionrs_builder.corpora import registry
+from fusionrs_builder.corpora import auto, published, registry
 from fusionrs_builder.corpora.stage import DownloadStage
 from fusionrs_builder.engines.runner import Run, Summary, count, run_stage
 from fusionrs_builder.errors import FusionError, UsageError
@@ -35,7 +35,9 @@ ORDER = ("download", "translate", "caption", "curate", "push")
 
 
 def download(workspace: Workspace, *names: str, from_: str | None = None, run: Run = Run(), **flags: Any) -> Summary:
-    """Harmonise corpora into the rgb layer. `run.limit` takes the first N items of each corpus.
+    """Fetch corpora, and harmonise them into the rgb layer. `run.limit` takes the first N items of each corpus.
+
+    A corpus of the registry is fetched into `raw/` unless `from_` names a copy.
 
     Args:
         workspace: where to.
@@ -45,13 +47,47 @@ def download(workspace: Workspace, *names: str, from_: str | None = None, run: R
         flags: keys of `config.CorpusSettings` (with one name).
 
     Raises:
-        UsageError: a corpus nobody knows, or a setting that is wrong.
-        FusionError: too many refused, a corpus of zero records, a full disk, another build in the workspace.
+        UsageError: a corpus nobody knows, one that a person must fetch, or a setting that is wrong.
+        FusionError: a file that cannot be had, too many refused, a corpus of zero records, a full disk, another build
+            in the workspace.
     """
     given = {"from": None if from_ is None else os.path.abspath(os.path.expanduser(from_)), **flags}
     if any(value is not None for value in given.values()) and len(names) != 1:
         raise UsageError("give exactly one corpus name with --from and other settings of a corpus: --name NAME")
     settings = config.load(workspace)
+    _check_names(names, settings, from_)
+    if len(names) == 1:
+        settings = config.update(workspace, ("corpora", names[0]), given, save=False)
+    else:
+        new = {name: config.CorpusSettings() for name in names if name not in settings.corpora}
+        settings = settings.model_copy(update={"corpora": {**settings.corpora, **new}})
+    keys: dict[str, dict[str, Any]] = dict.fromkeys(names, given)
+    settings, notes = auto.settle(workspace, settings, names or tuple(settings.corpora), keys)
+    found = {name: registry.resolve(name, settings.corpora[name]) for name in names or settings.corpora}
+    wanted = {name: each for name, each in found.items() if published.is_fetched(name, each)}
+    if run.dry_run and wanted:
+        notes += [published.planned(name, each) for name, each in wanted.items()]
+        return Summary("download", workspace.url, dry_run=True, notes=notes, path="all, once the above is fetched")
+    for name, each in wanted.items():
+        notes += published.get(workspace, name, each)
+    stage = stage_of(workspace, "download", settings, names, run.limit)
+    stage.params()
+    tasks = stage.tasks(workspace)  # what cannot be listed must not be remembered
+    if run.limit is not None:
+        _check_trial(workspace, stage, tasks)
+    if keys and not run.dry_run:
+        with workspace.lock("download"):
+            for name, values in keys.items():
+                config.update(workspace, ("corpora", name), values)
+    summary = _run(workspace, stage, replace(run, limit=None), settings)  # it bounds items here, shards later
+    summary.notes = notes + ([] if run.limit else published.unlike_the_registry(tasks, found))
+    if not run.dry_run and not names:
+        summary.removed += _remove_corpora_but(workspace, settings.corpora)
+    return summary
+
+
+def _check_names(names: Sequence[str], settings: config.Settings, from_: str | None) -> None:
+    """Raises UsageError for a corpus nobody knows."""
     for name in names:
         try:
             config.check_name(name)
@@ -64,25 +100,6 @@ def download(workspace: Workspace, *names: str, from_: str | None = None, run: R
             )
     if not names and not settings.corpora:
         raise UsageError("no corpus yet: pass --from PATH --name NAME --format FORMAT --license SPDX")
-    if len(names) == 1:
-        settings = config.update(workspace, ("corpora", names[0]), given, save=False)
-    else:
-        new = {name: config.CorpusSettings() for name in names if name not in settings.corpora}
-        settings = settings.model_copy(update={"corpora": {**settings.corpora, **new}})
-    stage = stage_of("download", settings, names, run.limit)
-    stage.params()
-    tasks = stage.tasks(workspace)  # what cannot be listed must not be remembered
-    if run.limit is not None:
-        _check_trial(workspace, stage, tasks)
-    if names and not run.dry_run:
-        with workspace.lock("download"):
-            for name in names:
-                config.update(workspace, ("corpora", name), given)
-    run = replace(run, limit=None)  # it bounds items here, shards in the later stages
-    summary = _run(workspace, stage, run, settings)
-    if not run.dry_run and not names:
-        summary.removed += _remove_corpora_but(workspace, settings.corpora)
-    return summary
 
 
 def translate(workspace: Workspace, *, run: Run = Run(), batch_size: int | None = None, **flags: Any) -> Summary:
@@ -163,7 +180,7 @@ def status(workspace: Workspace) -> dict[str, Any]:
     layers: dict[str, Any] = {}
     following: str | None = None
     for command in ORDER:
-        stage = stage_of(command, settings)
+        stage = stage_of(workspace, command, settings)
         state: dict[str, Any] = {"layer": stage.writes, "done": 0, "waiting": 0, "because": None}
         try:
             tasks = stage.tasks(workspace)
@@ -184,13 +201,18 @@ def status(workspace: Workspace) -> dict[str, Any]:
     return {"workspace": workspace.url, "layers": layers, "next": following and _in(workspace, following)}
 
 
-def stage_of(command: str, settings: config.Settings, names: Sequence[str] = (), limit: int | None = None) -> Stage:
+def stage_of(
+    workspace: Workspace,
+    command: str,
+    settings: config.Settings,
+    names: Sequence[str] = (),
+    limit: int | None = None,
+) -> Stage:
     """The stage a command runs, as fusionrs.toml has it."""
     if command == "download":
-        chosen = {name: settings.corpora[name] for name in names or settings.corpora}
-        return DownloadStage(
-            {name: registry.resolve(name, given) for name, given in chosen.items()}, settings.build, limit
-        )
+        chosen = {name: registry.resolve(name, settings.corpora[name]) for name in names or settings.corpora}
+        placed = {name: published.located(workspace, name, each) for name, each in chosen.items()}
+        return DownloadStage(placed, settings.build, limit)
     if command == "translate":
         from fusionrs_builder.translate.stage import TranslateStage
 
@@ -211,7 +233,7 @@ def stage_of(command: str, settings: config.Settings, names: Sequence[str] = (),
 def _configured(workspace: Workspace, command: str, flags: dict[str, Any], run: Run) -> tuple[config.Settings, Stage]:
     """The settings with the flags in them, kept in fusionrs.toml once the stage they make is known to be sound."""
     settings = config.update(workspace, (command,), flags, save=False)
-    stage = stage_of(command, settings)
+    stage = stage_of(workspace, command, settings)
     stage.params()
     if not run.dry_run and any(value is not None for value in flags.values()):
         with workspace.lock(command):  # not while another build reads it
@@ -244,7 +266,7 @@ def _run(workspace: Workspace, stage: Stage, run: Run, settings: config.Settings
         FusionError: as `run_stage`; or a stage before it is not through, so that a release would mix old and new.
     """
     for command in ORDER[1 : ORDER.index(stage.name)]:
-        above = stage_of(command, settings)
+        above = stage_of(workspace, command, settings)
         waiting = sum(not is_done(workspace, above, task) for task in above.tasks(workspace))
         if waiting:
             raise FusionError(

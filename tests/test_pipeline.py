@@ -171,8 +171,8 @@ def test_push_copies_the_release(built: Workspace, tmp_path: Path) -> None:
     assert sum(split.num_rows for split in data.values()) == 12
 
 
-def test_every_stage_is_in_order() -> None:
-    stages = [pipeline.stage_of(command, config.Settings()) for command in pipeline.ORDER]
+def test_every_stage_is_in_order(ws: Workspace) -> None:
+    stages = [pipeline.stage_of(ws, command, config.Settings()) for command in pipeline.ORDER]
     assert [stage.name for stage in stages] == list(pipeline.ORDER)
 
 

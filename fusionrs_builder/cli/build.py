@@ -190,6 +190,7 @@ def summary_lines(summary: Summary) -> str:
         lines.append(
             f"  {summary.items:,} items = {summary.good:,} good + {refused:,} refused{_reasons(summary.refused)}"
         )
+    lines += [f"  {note}" for note in summary.notes]
     if summary.path:
         lines.append(f"  {summary.path}")
     if summary.next:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionrs_builder.config import BuildSettings, CorpusSettings
-from fusionrs_builder.corpora import formats
+from fusionrs_builder.corpora import formats, published
 from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.item_list import ItemList
 from fusionrs_builder.corpora.reader import Item, Reader, Refused, stamp, walk
@@ -91,16 +91,23 @@ class DownloadStage(Stage):
         return self.corpora[corpus].model_dump(mode="json", exclude=NOT_IN_ROWS)
 
     def root(self, corpus: str) -> Path:
+        return self.folder(corpus, self.corpora[corpus])
+
+    @staticmethod
+    def folder(corpus: str, settings: CorpusSettings) -> Path:
         """The corpus folder.
 
         Raises:
             UsageError: it is not given, or is no folder.
         """
-        source = self.corpora[corpus].source
-        if not source:
-            raise UsageError(f"corpus {corpus}: say where it is with --from PATH (key corpora.{corpus}.from)")
-        root = Path(os.path.expandvars(source)).expanduser()
+        if not settings.source:
+            steps = published.by_hand(corpus)
+            how = f". Its files are had by hand:\n{steps}" if steps else ""
+            raise UsageError(f"corpus {corpus}: say where it is with --from PATH (key corpora.{corpus}.from){how}")
+        root = Path(os.path.expandvars(settings.source)).expanduser()
         if not root.is_dir():
+            if root.parts[-3:] == ("raw", corpus, "files"):
+                raise UsageError(f"corpus {corpus} is not fetched yet: run `fusionrs-build download {corpus}`")
             raise UsageError(f"corpus {corpus}: {root} is not a folder; correct --from (key corpora.{corpus}.from)")
         return root
 

@@ -58,6 +58,7 @@ class Summary:
         items_made: items of the shards made now.
         seconds: how long it took.
         next: the command to run next.
+        notes: what else a person should know.
         problems: why the command counts as failed, although it ended.
         path: where the result lies, when it is for others.
         dry_run: nothing was done; `waiting` is what would be.
@@ -75,6 +76,7 @@ class Summary:
     items_made: int = 0
     seconds: float = 0.0
     next: str | None = None
+    notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     path: str | None = None
     dry_run: bool = False
@@ -101,7 +103,7 @@ def run_stage(workspace: Workspace, stage: Stage, run: Run, max_reject_rate: flo
         summary.kept = len(tasks) - len(pending)
         chosen = _limited(pending, run.limit)
         if chosen:
-            _write_lock(workspace, stage)
+            note_provenance(workspace, stage.provenance(workspace))
             prepared = stage.prepare(workspace, chosen)
             resources = local.Resources(_workers(stage, run), _devices(run.device))
             engine = ray if run.engine == "ray" else local
@@ -199,11 +201,11 @@ def _devices(device: str) -> tuple[str, ...]:
     return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count())) or ("cpu",)
 
 
-def _write_lock(workspace: Workspace, stage: Stage) -> None:
-    """fusionrs.lock: what was built from, so that it can be built again."""
+def note_provenance(workspace: Workspace, tables: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add entries to tables of fusionrs.lock: what was built from, so that it can be built again."""
     known = workspace.read_json(LOCK, {})
     lock = {**known, "workspace_version": SCHEMA_VERSION, "version": __version__}
-    for table, entries in stage.provenance(workspace).items():
+    for table, entries in tables.items():
         lock[table] = {**known.get(table, {}), **entries}
     if lock != known:
         workspace.write_json(LOCK, lock)

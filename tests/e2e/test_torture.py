@@ -70,7 +70,7 @@ def release(ws: Workspace) -> dict[str, str]:
 
 def done(ws: Workspace, command: str) -> tuple[Stamps, int]:
     """Inode and time of every finished shard of a command, and how many are still waiting."""
-    stage = pipeline.stage_of(command, config.load(ws))
+    stage = pipeline.stage_of(ws, command, config.load(ws))
     stamps = {}
     tasks = stage.tasks(ws)
     for task in tasks:
@@ -101,7 +101,7 @@ def test_killed_builds_end_as_if_nothing_had_happened(tmp_path: Path, settings: 
     chance = random.Random(0)
     in_the_middle = 0
     for command in pipeline.ORDER:
-        stage = pipeline.stage_of(command, config.load(killed))
+        stage = pipeline.stage_of(killed, command, config.load(killed))
         seen: Stamps = {}
         for kill in range(KILLS):
             process = start(killed, command)
