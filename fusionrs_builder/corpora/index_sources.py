@@ -122,7 +122,8 @@ class CopyIndex(Spool):
         wanted = locator.replace("\\", "/").rpartition("://")[2]
         found = [Item.from_json(values) for values in self.get(_bare(wanted).rpartition("/")[2])]
         found = [item for item in found if not item.fault] or found
-        ranked = sorted(((_closeness(_path(item), wanted), item) for item in found), key=lambda pair: pair[0])[::-1]
+        near = [(_closeness(_path(item), wanted), item) for item in found]
+        ranked = sorted(near, key=lambda pair: ([-part for part in pair[0]], _path(pair[1])))
         if not ranked:
             raise Refused("not_in_copy", f"{self._copy.source} has no image {locator} in {self._copy.folder}")
         if len(ranked) > 1 and ranked[0][0] == ranked[1][0]:
