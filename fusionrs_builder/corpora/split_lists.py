@@ -49,7 +49,11 @@ class SplitLists(Spool):
         super().__init__()
         self._reader = reader
         self._asked = array("q")  # for each line the hash of the path that it was found for
-        for split, file in reader.settings.splits.items():
+        self._read()
+
+    def _read(self) -> None:
+        """Keep the lines of all lists."""
+        for split, file in self._reader.settings.splits.items():
             for line, name in self._names(file):
                 self.add(_key(name), [len(self._asked), name, split_name(split), f"{file}#{line}"])
                 self._asked.append(0)
@@ -76,11 +80,9 @@ class SplitLists(Spool):
 
     def missing(self) -> Iterator[Item]:
         """A fault for each line that no image was found for; images that `include` leaves out are none."""
-        include = self._reader.settings.include
-        for path in walk(self._reader.root) if include and self._asked else ():
-            if path.lower().endswith(self._reader.suffixes) and not fnmatch.fnmatch(path, include):
-                for line in self._lines(path):
-                    self._asked[line.number] = self._asked[line.number] or hash(path)
+        for path in left_out(self._reader) if self._asked else ():
+            for line in self._lines(path):
+                self._asked[line.number] = self._asked[line.number] or hash(path)
         for _, values in self.sorted():
             line = Listed(*values)
             if not self._asked[line.number]:
@@ -122,6 +124,14 @@ class SplitLists(Spool):
         return FusionError(
             f"splits: {what}; leave images out with --include, or give the lists folders ({self._reader.root})"
         )
+
+
+def left_out(reader: Reader) -> Iterator[str]:
+    """The images of a corpus that `include` leaves out."""
+    include = reader.settings.include
+    for path in walk(reader.root) if include else ():
+        if path.lower().endswith(reader.suffixes) and not fnmatch.fnmatch(path, include):
+            yield path
 
 
 def _key(path: str) -> str:

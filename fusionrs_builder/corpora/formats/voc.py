@@ -1,93 +1,125 @@
-"""Pascal VOC: one XML an image, with horizontal boxes (HIT-UAV normal_xml, DIOR, RSOD, LLVIP).
+"""Pascal VOC: one XML an image (HIT-UAV, DIOR, RSOD, FAIR1M, HRSC2016, DIOR-RSVG); `voc_boxes.py` says what is in it.
 
 Annotations/0_100_30_0_03306.xml   JPEGImages/0_100_30_0_03306.jpg   ImageSets/Main/{train,val,test}.txt
+
+Lists of names in ImageSets/Main tell the split where neither `splits` nor `split_pattern` does. `classes` gives numbers
+their names (HRSC2016), `object_label` a name to objects whose own is empty. What DIOR-RSVG says of single objects are
+captions of the whole image, but of no tile of it; its lists (`splits`) number objects, see `ObjectLists`.
 """
 
 from collections.abc import Iterator
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from fusionrs_builder.corpora import voc_boxes
+from fusionrs_builder.corpora.annotated_images import AnnotatedImages, name_of
+from fusionrs_builder.corpora.captions import distinct, strictest
+from fusionrs_builder.corpora.image_index import ImageIndex
+from fusionrs_builder.corpora.reader import SPLITS, Item, Reader, Refused, Sample, stem, walk
+from fusionrs_builder.corpora.split_lists import SplitLists
+from fusionrs_builder.corpora.spool import Spool
+from fusionrs_builder.corpora.voc_boxes import parse as parse
+from fusionrs_builder.errors import FusionError
 
-from fusionrs_builder.corpora.reader import SPLITS, Item, Reader, Refused, Sample, box, stem, walk
 
-
-class Voc(Reader):
+class Voc(AnnotatedImages):
     """Images and annotations meet by file name; either one without the other is refused."""
 
-    def items(self) -> Iterator[Item]:
-        images: dict[str, list[str]] = {}
-        for path in self.images():
-            images.setdefault(_name(path), []).append(path)
-        annotations: dict[str, list[str]] = {}
-        splits: dict[str, str] = {}
-        for path in walk(self.root):
-            if path.lower().endswith(".xml"):
-                annotations.setdefault(_name(path), []).append(path)
-            elif path.rpartition("/")[0].endswith("ImageSets/Main") and _name(path) in SPLITS:
-                lines = self.bytes_of(path).decode("utf-8", "replace").split("\n")
-                splits.update({line.split()[0]: SPLITS[_name(path)] for line in lines if line.strip()})
-        taken: set[str] = set()
-        for name, paths in images.items():
-            for path in paths:
-                found = _nearest(path, annotations.get(name, []))
-                taken.update(found)
-                fault = None if found else ("missing_annotation", f"no {name}.xml for {path}")
-                item = Item(name, (path,), found, self.size_of(path), split=splits.get(name, ""), fault=fault)
-                yield from self.tiled(item)
-        for name, paths in annotations.items():
-            for path in set(paths) - taken:
-                yield Item(name, (), (path,), fault=("missing_image", f"no image for {path}"))
+    annotation_suffix = ".xml"
 
     def read(self, item: Item) -> Sample:
-        sample = self.picture(self.bytes_of(item.files[0]), item.files[0])
-        sample.boxes, sample.size = parse(self.bytes_of(item.annotations[0]), item.annotations[0])
+        path, where = item.files[0], item.annotations[0]
+        sample, data = self.picture(self.bytes_of(path), path), self.bytes_of(where)
+        sample.boxes, sample.size = parse(data, where)
+        for box in sample.boxes:
+            box["label"] = self.settings.classes.get(box["label"], box["label"]) or self.settings.object_label
+            if not box["label"] and "" not in self.settings.ignore_labels:
+                raise Refused("malformed_annotation", f"{where}: a <name> is empty; set --object-label")
+        if not item.window:
+            self.say(sample, distinct(voc_boxes.descriptions(voc_boxes.document(data, where))))
         return sample
 
+    def key(self, path: str, images: ImageIndex) -> str:
+        """The name of an image; its path where another has the same name."""
+        return name_of(path) if len(images.get(name_of(path))) == 1 else stem(path)
 
-def parse(data: bytes, where: str) -> tuple[list[dict[str, object]], tuple[int, int] | None]:
-    """Boxes of a VOC file, and the image size it was made for.
+    def lists(self) -> SplitLists:
+        return (ObjectLists if self.settings.splits and self._describes_objects() else ImageSets)(self)
+
+    def _describes_objects(self) -> bool:
+        first = next(annotations_of(self), None)
+        return first is not None and bool(voc_boxes.descriptions(_opened(self, first)))
+
+
+class ImageSets(SplitLists):
+    """The lists of `splits`, and behind them those of ImageSets/Main, which may name images that are not there."""
+
+    def _read(self) -> None:
+        super()._read()
+        self._sets = Spool()
+        for path in walk(self._reader.root):
+            if path.endswith(".txt") and path.rpartition("/")[0].endswith("ImageSets/Main") and name_of(path) in SPLITS:
+                for _, name in self._names(path):
+                    self._sets.add(name_of(name), SPLITS[name_of(path)])
+
+    def split_of(self, path: str) -> str:
+        return super().split_of(path) or strictest(self._sets.get(name_of(path)))
+
+    def close(self) -> None:
+        self._sets.close()
+        super().close()
+
+
+class ObjectLists(SplitLists):
+    """Lists that number objects, from 0 over all files in the order of their names (DIOR-RSVG).
+
+    An image with objects in several splits goes to that which is furthest from training: test, validation, train.
 
     Raises:
-        Refused: not XML, an entity bomb, or an object without a name or a box.
+        FusionError: as `SplitLists`; a line is no number, there are fewer objects, or a file cannot be counted.
+    """
+
+    def _read(self) -> None:
+        listed: dict[int, str] = {}
+        for split, file in self._reader.settings.splits.items():
+            for line, name in self._names(file):
+                if not name.isdecimal():
+                    raise FusionError(f"splits: {file}#{line} is {name}, not the number of an object")
+                listed[int(name)] = strictest((split, listed.get(int(name), "")))
+        count = 0
+        for path in annotations_of(self._reader):
+            found = range(count, count := count + len(voc_boxes.objects(_opened(self._reader, path))))
+            self.add(name_of(path), strictest(listed[number] for number in found if number in listed))
+        if listed and max(listed) >= count:
+            raise FusionError(
+                f"splits: the lists number objects up to {max(listed)}, and there are {count}: they are "
+                "not of one release, and the splits would be wrong; fetch both anew, or take splits out"
+            )
+
+    def split_of(self, path: str) -> str:
+        return strictest(self.get(name_of(path)))
+
+    def missing(self) -> Iterator[Item]:
+        yield from ()
+
+
+def annotations_of(reader: Reader) -> Iterator[str]:
+    """The XML files of a corpus in the order of their names."""
+    return (path for path in walk(reader.root) if path.lower().endswith(".xml"))
+
+
+def _opened(reader: Reader, path: str) -> Element:
+    """The root of a file whose objects must be counted.
+
+    Raises:
+        FusionError: it cannot be read.
     """
     try:
-        root = fromstring(data)
-        boxes = [_box(element, where) for element in root.iter("object")]
-        size = root.find("size")
-        if size is None:
-            return boxes, None
-        return boxes, (int(float(_text(size, "width", where))), int(float(_text(size, "height", where))))
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise Refused("malformed_annotation", f"{where}: {error}") from None
-
-
-def _box(element: Element, where: str) -> dict[str, object]:
-    bounds = element.find("bndbox")
-    if bounds is None:
-        raise Refused("malformed_annotation", f"{where}: an object has no bndbox")
-    x0, y0, x1, y1 = (float(_text(bounds, name, where)) for name in ("xmin", "ymin", "xmax", "ymax"))
-    return box(_text(element, "name", where), x0, y0, x1, y1)
-
-
-def _text(element: Element, name: str, where: str) -> str:
-    value = element.findtext(name)
-    if value is None or not value.strip():
-        raise Refused("malformed_annotation", f"{where}: <{element.tag}> has no <{name}>")
-    return value.strip()
-
-
-def _nearest(image: str, annotations: list[str]) -> tuple[str, ...]:
-    """Of several annotations of one name, the one that shares most folders with the image."""
-
-    def shared(path: str) -> int:
-        return len(set(path.split("/")) & set(image.split("/")))
-
-    return (max(annotations, key=shared),) if annotations else ()
-
-
-def _name(path: str) -> str:
-    return stem(path.rsplit("/", 1)[-1])
+        return voc_boxes.document(reader.bytes_of(path), path)
+    except Refused as refused:
+        raise FusionError(
+            f"splits: the lists number the objects of all files, and one cannot be counted: {refused.message}; "
+            "mend it, or take splits out"
+        ) from None
 
 
 READER = Voc
