@@ -71,6 +71,7 @@ def download(workspace: Workspace, *names: str, from_: str | None = None, run: R
     for name, each in wanted.items():
         notes += published.get(workspace, name, each)
     stage = stage_of(workspace, "download", settings, names, run.limit)
+    assert isinstance(stage, DownloadStage)
     stage.params()
     tasks = stage.tasks(workspace)  # what cannot be listed must not be remembered
     if run.limit is not None:
@@ -80,7 +81,7 @@ def download(workspace: Workspace, *names: str, from_: str | None = None, run: R
             for name, values in keys.items():
                 config.update(workspace, ("corpora", name), values)
     summary = _run(workspace, stage, replace(run, limit=None), settings)  # it bounds items here, shards later
-    summary.notes = notes + ([] if run.limit else published.unlike_the_registry(tasks, found))
+    summary.notes = notes + stage.said() + ([] if run.limit else published.unlike_the_registry(tasks, found))
     if not run.dry_run and not names:
         summary.removed += _remove_corpora_but(workspace, settings.corpora)
     return summary

@@ -176,6 +176,14 @@ class Reader(ABC):
         """A thinned view of the raw values of each band that is not 8-bit, from which the stretch is found."""
         return {}
 
+    def report(self) -> dict[str, Any]:
+        """What listing found out besides the items: kept as `raw/<corpus>/coverage.json`. Nothing, for most."""
+        return {}
+
+    def summary(self) -> list[str]:
+        """The report in lines for the terminal."""
+        return []
+
     def roots(self) -> tuple[Path, ...]:
         """The folders and files it reads: when none of their files changes, neither do the records."""
         return (self.root,)

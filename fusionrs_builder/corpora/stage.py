@@ -45,11 +45,13 @@ class Plan:
         key: of the settings and the files listed; the plan holds while it stays the same.
         stretch: of the bands that are not 8-bit.
         shards: name, number of items and fingerprint of each.
+        said: what listing found out besides, in lines for people.
     """
 
     key: str
     stretch: Stretch
     shards: list[tuple[str, int, str]]
+    said: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -67,6 +69,7 @@ class DownloadStage(Stage):
     limit: int | None = None
     _plans: dict[str, Plan] = field(default_factory=dict)
     _lists: dict[str, ItemList] = field(default_factory=dict)
+    _reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     name: ClassVar[str] = "download"
     version: ClassVar[int] = 2
@@ -144,7 +147,7 @@ class DownloadStage(Stage):
                 f"corpus {corpus}: nothing found in {reader.root} as {self.corpora[corpus].format}; "
                 "correct --from, --format or --include"
             )
-        self._lists[corpus] = items
+        self._lists[corpus], self._reports[corpus] = items, reader.report()
         stretch = {**find_stretch(reader, items), **(self.corpora[corpus].stretch or {})}
         settings = self._row_settings(corpus)
         shards = [
@@ -157,7 +160,11 @@ class DownloadStage(Stage):
             )
             for number, part in enumerate(map(items.shard, range(items.shards)))
         ]
-        return Plan(key, stretch, shards)
+        return Plan(key, stretch, shards, reader.summary())
+
+    def said(self) -> list[str]:
+        """What listing found out besides the items, in lines for people."""
+        return [f"{corpus}: {line}" for corpus, plan in self._plans.items() for line in plan.said]
 
     def finish(self, workspace: Workspace) -> bool:
         """Keep the plans, so that a run with nothing to do need not list again."""
@@ -168,6 +175,8 @@ class DownloadStage(Stage):
         """Keep the plan of a corpus and its list of items, where they are not kept yet."""
         if corpus in self._lists:
             self._lists.pop(corpus).keep(workspace, _items_path(corpus))
+            if report := self._reports.pop(corpus):
+                workspace.write_json(f"raw/{corpus}/coverage.json", report)
         plan = json.loads(json.dumps(asdict(self._plans[corpus])))
         changed = workspace.read_json(_plan_path(corpus), None) != plan
         if changed:
