@@ -20,5 +20,6 @@ def clouded(values: NDArray[Any], mask: str) -> NDArray[np.bool_]:
         mask: how it is coded: landsat-qa or sentinel2-scl, as `CorpusSettings.cloud_mask`.
     """
     if mask == "landsat-qa":
-        return (values.astype(np.int64) & LANDSAT_QA) != 0
+        hit: NDArray[np.bool_] = (values.astype(np.int64) & LANDSAT_QA) != 0
+        return hit
     return np.isin(values, SENTINEL2_SCL)

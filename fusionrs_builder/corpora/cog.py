@@ -5,7 +5,7 @@ One scene becomes one GeoTIFF of the sensor's own numbers, with scales and offse
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,6 @@ CHUNK = 2048
 
 HTTP = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no probing for side files
-    "CPL_VSIL_CURL_USE_HEAD": "NO",
     "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # a failure, or a file that changed, is not remembered
     "GDAL_HTTP_MULTIRANGE": "PARALLEL",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
@@ -75,7 +74,12 @@ class Cut:
 
 
 def cut(
-    assets: Sequence[Asset], bbox: tuple[float, float, float, float], path: Path, tags: dict[str, str], signer: Signer
+    assets: Sequence[Asset],
+    bbox: tuple[float, float, float, float],
+    path: Path,
+    tags: dict[str, str],
+    signer: Signer,
+    progress: Callable[[int], None],
 ) -> Cut:
     """Write the part of a scene that covers a box, synced to disk.
 
@@ -85,22 +89,28 @@ def cut(
         path: the GeoTIFF to write.
         tags: of the file.
         signer: signs addresses.
+        progress: called with the bytes of pixels that came since the last call.
 
     Raises:
         Refused: the box lies outside, or the bands do not fit together.
         FusionError: a file cannot be had; the message names it and the server's answer.
     """
     try:
-        return _cut(assets, bbox, path, tags, signer)
+        return _cut(assets, bbox, path, tags, signer, progress)
     except FusionError as error:
         if not (signer.address and any(f"response code: {code}" in str(error) for code in FORBIDDEN)):
             raise
         signer.renew()  # the token may have expired on the way
-        return _cut(assets, bbox, path, tags, signer)
+        return _cut(assets, bbox, path, tags, signer, progress)
 
 
 def _cut(
-    assets: Sequence[Asset], bbox: tuple[float, float, float, float], path: Path, tags: dict[str, str], signer: Signer
+    assets: Sequence[Asset],
+    bbox: tuple[float, float, float, float],
+    path: Path,
+    tags: dict[str, str],
+    signer: Signer,
+    progress: Callable[[int], None],
 ) -> Cut:
     with rasterio.Env(**HTTP), signer.silenced(), ExitStack() as stack:
         sources: dict[str, Any] = {}
@@ -132,6 +142,7 @@ def _cut(
             block = np.stack([_values(asset, sources, grid, part, nodata, signer) for asset in assets])
             of_image = block[[asset.band != raster.CLOUD for asset in assets]]
             has_data |= bool((of_image != (0 if nodata is None else nodata)).any(axis=0).any())
+            progress(block.nbytes)
             sink.write(block, window=rasterio.windows.Window(part[0] - column, part[1] - row, part[2], part[3]))
     with path.open("rb") as written:
         os.fsync(written.fileno())
