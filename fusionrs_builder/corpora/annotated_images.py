@@ -4,6 +4,7 @@ An annotation lies where `annotations` says (`../labels/{stem}.txt`), else has t
 name, that which shares most folders with the image, if it shares no more with another image of that name.
 """
 
+import math
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -105,6 +106,36 @@ class AnnotationFiles(Spool):
 def name_of(path: str) -> str:
     """The name of a file without its suffix."""
     return stem(path.rpartition("/")[2])
+
+
+def lines_of(data: bytes, where: str) -> Iterator[tuple[str, str]]:
+    """Place (`labels/1.txt#0`, from 0) and text of each line of an annotation file that is not blank.
+
+    Raises:
+        Refused: it is not UTF-8.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Refused("malformed_annotation", f"{where} is no UTF-8 text: {error.reason}") from None
+    for number, line in enumerate(text.splitlines()):
+        if line.strip():
+            yield f"{where}#{number}", line.strip()
+
+
+def number(text: str, place: str) -> float:
+    """A finite number in a file of text.
+
+    Raises:
+        Refused: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise Refused("malformed_annotation", f"{place}: {text.strip()!r} is no number")
+    return value
 
 
 def _near(one: str, other: str) -> tuple[int, int]:

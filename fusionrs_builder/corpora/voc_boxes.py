@@ -9,7 +9,6 @@
 Coordinates stay as published, those that count pixels from 1 included. Oriented boxes keep their outline as a polygon.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +17,8 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from fusionrs_builder.corpora.annotated_images import number
+from fusionrs_builder.corpora.outlines import corners, outlined
 from fusionrs_builder.corpora.reader import Refused, box
 
 OBJECTS = ("object", "HRSC_Object")
@@ -90,28 +91,6 @@ def _box(element: Element, where: str) -> dict[str, Any]:
     return outlined(label, [value for point in points[: -1 if points[0] == points[-1] else None] for value in point])
 
 
-def outlined(label: str, polygon: list[float]) -> dict[str, Any]:
-    """An object within an outline x1, y1, x2, y2, ... of at least three corners."""
-    across, down = polygon[::2], polygon[1::2]
-    return box(label, min(across), min(down), max(across), max(down), polygon)
-
-
-def corners(x: float, y: float, width: float, height: float, angle: float) -> list[float]:
-    """The outline of a box turned about its centre.
-
-    Args:
-        x: of the centre, in pixels to the right.
-        y: of the centre, in pixels down.
-        width: in pixels, along the angle.
-        height: in pixels, across it.
-        angle: in radians, clockwise as seen.
-    """
-    cos, sin = math.cos(angle), math.sin(angle)
-    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
-    halves = [(i * width / 2, j * height / 2) for i, j in signs]
-    return [value for u, v in halves for value in (x + u * cos - v * sin, y + u * sin + v * cos)]
-
-
 def _label(element: Element, where: str) -> str:
     found = next((label for name in NAMES if (label := element.findtext(name)) is not None), None)
     if found is None:
@@ -127,22 +106,12 @@ def _number(element: Element, name: str, where: str) -> float:
     text = element.findtext(name, "").strip()
     if not text:
         raise Refused("malformed_annotation", f"{where}: <{element.tag}> has no <{name}>")
-    return _finite(text, f"{where}: <{name}>")
+    return number(text, f"{where}: <{name}>")
 
 
 def _point(element: Element, where: str) -> tuple[float, float]:
     x, _, y = (element.text or "").partition(",")
-    return _finite(x, f"{where}: <point>"), _finite(y, f"{where}: <point>")
-
-
-def _finite(text: str, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise Refused("malformed_annotation", f"{what} is {text.strip()!r}, no number")
-    return value
+    return number(x, f"{where}: <point>"), number(y, f"{where}: <point>")
 
 
 def _size(root: Element, where: str) -> tuple[int, int] | None:

@@ -185,7 +185,7 @@ LAYOUTS: dict[str, tuple[dict[str, str], Found]] = {
 """Files with their text, and what is found in them."""
 
 WAITING = {
-    "eurosat-ms", "usavars", "treesatai", "sen12ms", "ssl4eo-s12", "dota", "visdrone", "loveda",
+    "eurosat-ms", "usavars", "treesatai", "sen12ms", "ssl4eo-s12", "loveda",
     "openearthmap", "flair", "deepglobe-landcover", "ssl4eo-l-benchmark", "caltech-rgbt", "kust4k", "dronevehicle",
     "llvip", "kaist", "aviid", "vedai",
 }  # fmt: skip
