@@ -9,6 +9,7 @@ import rasterio.features
 import rasterio.transform
 from pystac.errors import STACError
 from pystac_client import Client
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 
 from fusionrs_builder.config import CorpusSettings
@@ -106,7 +107,7 @@ def _items(corpus: str, source: Stac, settings: CorpusSettings, url: str) -> Ite
             limit=PAGE,
         )
         yield from found.items_as_dicts()
-    except (APIError, STACError, NotImplementedError, KeyError, TypeError, ValueError) as error:
+    except (APIError, ClientTypeError, STACError, NotImplementedError, KeyError, TypeError, ValueError) as error:
         raise FusionError(
             f"corpus {corpus}: the catalogue {url} does not answer as a STAC API: {explain(error)}; "
             "try again later, or take another one with --stac-url"
@@ -169,4 +170,4 @@ def share_of(geometry: dict[str, Any] | None, bounds: Any, bbox: tuple[float, fl
         grid = rasterio.transform.from_bounds(*overlap, CELLS, CELLS)
         inside = float(rasterio.features.geometry_mask([geometry], (CELLS, CELLS), grid, invert=True).mean())
     area = (overlap[2] - overlap[0]) * (overlap[3] - overlap[1])
-    return float(round(inside * area / ((bbox[2] - bbox[0]) * (bbox[3] - bbox[1])), 6))
+    return float(inside * area / ((bbox[2] - bbox[0]) * (bbox[3] - bbox[1])))

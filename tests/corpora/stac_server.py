@@ -228,7 +228,7 @@ def landsat_like(
         scaling = {"scale": 0.0000275, "offset": -0.2, "nodata": 0}
         if name == "lwir11":
             values[:] = kelvin + np.arange(side)
-            values[:, :2] = 0
+            values[:, :, :2] = 0
             scaling = {"scale": 0.00341802, "offset": 149.0, "nodata": 0, "unit": "kelvin"}
         if name == "qa_pixel":
             values[:] = 21_824
