@@ -134,9 +134,10 @@ def _page(name: str, entry: registry.Entry) -> Iterable[str]:
     yield from _section("Addresses", map(_address, entry.files))
     yield from _section("By hand", entry.manual.strip().split("\n") if entry.manual else [])
     yield from _section("Unverified", entry.unverified)
-    yield f"\nnext: fusionrs-build download {name}" + {"stac": " --bbox W,S,E,N --year YEAR", "fetch": ""}.get(
-        entry.how, " --from PATH"
-    )
+    needed = {"stac": " --bbox W,S,E,N --year YEAR", "fetch": ""}.get(entry.how, " --from PATH")
+    if entry.settings.format == "fusionrs-index":
+        needed = " --index FILE --sources RSICD=FOLDER,NWPU=FOLDER,..."
+    yield f"\nnext: fusionrs-build download {name}{needed}"
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterable[str]:

@@ -41,14 +41,16 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
         boxes = objects.scaled(boxes, scale)
 
     name = re.sub(r"[^\w.-]+", "_", item.key)
-    first = rgb or ir
+    rgb_file, ir_file = (None if view is None else view.encoded(settings.image_format) for view in (rgb, ir))
+    first, encoded = (rgb, rgb_file) if rgb else (ir, ir_file)
     assert first is not None
-    shown = np.asarray(first.image)
+    assert encoded is not None
+    shown = first.shown(encoded)
     rights = sample.rights or settings
     return {
         "id": f"{corpus}/{item.key}",
-        "rgb": _image(None if rgb is None else rgb.encoded(settings.image_format), name),
-        "ir": _image(None if ir is None else ir.encoded(settings.image_format), name),
+        "rgb": _image(rgb_file, name),
+        "ir": _image(ir_file, name),
         "ir16": _image(None if ir is None else ir.encoded_deep(), name),
         "ir_band": sample.band if ir else None,
         "ir_source": sample.source if ir else None,

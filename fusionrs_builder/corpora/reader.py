@@ -11,7 +11,7 @@ import posixpath
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class Item:
 
     def to_json(self) -> dict[str, Any]:
         """The fields that are not empty."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", (), 0, None)}
+        return {name: value for name, value in vars(self).items() if value not in ("", (), 0, None)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Item":

@@ -72,7 +72,7 @@ class DownloadStage(Stage):
     _reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     name: ClassVar[str] = "download"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     writes = "rgb"
 
     def params(self) -> Mapping[str, Any]:
@@ -133,7 +133,8 @@ class DownloadStage(Stage):
         if corpus not in self._plans:
             sizes = [self.limit, self.build.shard_records, self.build.shard_mb]
             roots = [listing(root) for root in self.reader(corpus).roots()]
-            key = digest([self.version, self._row_settings(corpus), sizes, roots])
+            sources = sorted(self.corpora[corpus].sources)
+            key = digest([self.version, self._row_settings(corpus), sizes, sources, roots])
             known = workspace.read_json(_plan_path(corpus), {})
             kept = known.get("key") == key and ItemList.key_of(workspace, _items_path(corpus)) == key
             self._plans[corpus] = Plan(**known) if kept else self._planned(corpus, key)
@@ -144,8 +145,13 @@ class DownloadStage(Stage):
         items = ItemList.of(reader.items(), key, self.build, self.limit)
         if not items.shards:
             raise FusionError(
-                f"corpus {corpus}: nothing found in {reader.root} as {self.corpora[corpus].format}; "
-                "correct --from, --format or --include"
+                "\n".join(
+                    [
+                        f"corpus {corpus}: nothing found in {', '.join(map(str, reader.roots()))} as "
+                        f"{self.corpora[corpus].format}; correct --from, --format, --include or --sources",
+                        *reader.summary(),
+                    ]
+                )
             )
         self._lists[corpus], self._reports[corpus] = items, reader.report()
         stretch = {**find_stretch(reader, items), **(self.corpora[corpus].stretch or {})}

@@ -85,6 +85,12 @@ class View:
             return pixels.encode_png(array), "png"
         return pixels.encode_jpeg(array), "jpg"
 
+    def shown(self, encoded: Encoded) -> NDArray[np.uint8]:
+        """The pixels that any reader of the encoded view sees: uint8 [H, W, 3], or [H, W] of an infrared one."""
+        if encoded is self.published or encoded[1] == "png":
+            return np.asarray(self.image)
+        return pixels.rgb_array(encoded[0])
+
     def encoded_deep(self) -> Encoded | None:
         """The 16-bit original."""
         return None if self.deep is None else (pixels.encode_png(self.deep), "png")

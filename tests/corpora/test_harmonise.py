@@ -337,3 +337,15 @@ def test_the_rights_of_the_source_are_the_rows() -> None:
     made = row(Sample(rgb=encoded(picture(1)), rights=rights))
     assert (made["license"], made["redistributable"], made["attribution"]) == ("CC0-1.0", True, "them")
     assert made["origin_family"] == "theirs"
+
+
+@pytest.mark.parametrize("keys", [{}, {"image_size": 32}, {"image_size": 32, "image_format": "png"}])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_hashes_are_of_the_pixels_that_readers_see(kind: str, keys: dict[str, Any]) -> None:
+    for sample in (Sample(rgb=encoded(picture(1), kind)), Sample(ir=encoded(picture(1, channels=1), kind), band="nir")):
+        made = row(sample, **keys)
+        seen = shown(made["rgb"] or made["ir"])
+        assert made["pixel_sha256"] == pixels.pixel_sha256(seen)
+        assert made["phash"] == pixels.phash64(seen)
+    tile = row(Sample(rgb=encoded(picture(1), kind)), Item("k", ("k.png",), window=(8, 8, 24, 24)), **keys)
+    assert tile["pixel_sha256"] == pixels.pixel_sha256(shown(tile["rgb"]))
