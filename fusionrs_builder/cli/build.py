@@ -21,7 +21,7 @@ TEMPLATE = """# What to build. Every key can be given as a flag too; a flag give
 
 # [corpora.my-corpus]
 # from = "/data/my-corpus"
-# format = "class-folders"  # or voc, tiles, geotiff, bands
+# format = "auto"           # looks, says what it saw, and writes it here; see `fusionrs-build download --help`
 # license = "CC-BY-4.0"
 
 [translate]
@@ -63,10 +63,13 @@ def init(folder: str, as_json: bool) -> None:
 
 @click.command(
     epilog=_examples(
-        "download --from ~/EuroSAT --name eurosat --format class-folders --license MIT",
+        "download eurosat-ms",
+        "download naip --bbox -97.75,30.25,-97.70,30.30 --year 2022",
         "download hit-uav --from ~/HIT-UAV/normal_xml",
-        "download --from ~/naip --name naip --format geotiff --bands red=1,green=2,blue=3,nir=4 --tile 512 "
+        "download --from ~/my-images --name mine --format auto --license CC-BY-4.0",
+        "download --from ~/aerial --name aerial --format geotiff --bands red=1,green=2,blue=3,nir=4 --tile 512 "
         "--license public-domain",
+        "download fusionrs-rc4 --index fusionrs_index.jsonl.gz --sources RSICD=~/rsicd,NWPU=~/nwpu",
         "download --dry-run",
     )
 )
@@ -79,12 +82,13 @@ def init(folder: str, as_json: bool) -> None:
 def download(
     names: tuple[str, ...], from_: str | None, name: str | None, run: Run, where: str, as_json: bool, **flags: Any
 ) -> None:
-    """Harmonise corpora into the rgb layer.
+    """Fetch corpora, and harmonise them into the rgb layer.
 
-    Without names, every corpus of fusionrs.toml. --limit takes the first N items of each.
+    A corpus of the registry (see `corpora list`) is fetched into raw/, unless --from names a copy. Without names, every
+    corpus of fusionrs.toml. --limit takes the first N items of each.
     """
     chosen = (*names, *([name] if name else []))
-    workspace = Workspace.open(where, create=from_ is not None)
+    workspace = Workspace.open(where, create=bool(chosen))
     _report(pipeline.download(workspace, *chosen, from_=from_, run=run, **flags), as_json)
 
 
