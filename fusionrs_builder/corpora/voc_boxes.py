@@ -43,7 +43,7 @@ def parse(data: bytes, where: str) -> tuple[list[dict[str, Any]], tuple[int, int
         Refused: not XML, an entity bomb, or an object without a name or a box; the message names file and element.
     """
     root = document(data, where)
-    return [_box(element, where) for element in objects(root)], _size(root, where)
+    return boxes(root, where), size(root, where)
 
 
 def document(data: bytes, where: str) -> Element:
@@ -63,6 +63,20 @@ def document(data: bytes, where: str) -> Element:
 
 def objects(root: Element) -> list[Element]:
     return [element for element in root.iter() if element.tag in OBJECTS]
+
+
+def boxes(root: Element, where: str) -> list[dict[str, Any]]:
+    """As `parse`."""
+    return [_box(element, where) for element in objects(root)]
+
+
+def size(root: Element, where: str) -> tuple[int, int] | None:
+    """Width and height; None where they are not said, or said to be 0."""
+    for names in SIZES:
+        if root.find(names[0].rpartition("/")[0] or names[0]) is not None:
+            width, height = (int(value) for value in _numbers(root, names, where))
+            return (width, height) if width > 0 and height > 0 else None
+    return None
 
 
 def descriptions(root: Element) -> list[str]:
@@ -112,12 +126,3 @@ def _number(element: Element, name: str, where: str) -> float:
 def _point(element: Element, where: str) -> tuple[float, float]:
     x, _, y = (element.text or "").partition(",")
     return number(x, f"{where}: <point>"), number(y, f"{where}: <point>")
-
-
-def _size(root: Element, where: str) -> tuple[int, int] | None:
-    """Width and height; None where they are not said, or said to be 0."""
-    for names in SIZES:
-        if root.find(names[0].rpartition("/")[0] or names[0]) is not None:
-            width, height = (int(value) for value in _numbers(root, names, where))
-            return (width, height) if width > 0 and height > 0 else None
-    return None

@@ -96,6 +96,29 @@ LAYOUTS: dict[str, tuple[dict[str, str], Found]] = {
         },
         {"00001": ("", ())},
     ),
+    "aid": ({"AID/BareLand/bareland_1.jpg": ""}, {"AID/BareLand/bareland_1": ("", ("BareLand",))}),
+    "rsod": (
+        {"aircraft/JPEGImages/aircraft_1.jpg": "", "aircraft/Annotation/xml/aircraft_1.xml": "<annotation/>"},
+        {"aircraft_1": ("", ())},
+    ),
+    "fair1m": (
+        {
+            "train/part1/images/0.tif": "",
+            "train/part1/labelXml/0.xml": "<annotation/>",
+            "validation/images/0.tif": "",
+            "validation/labelXml/0.xml": "<annotation/>",
+        },
+        {"train/part1/images/0": ("train", ()), "validation/images/0": ("validation", ())},
+    ),
+    "nwpu-vhr10": (
+        {
+            "NWPU VHR-10 dataset/positive image set/001.jpg": "",
+            "NWPU VHR-10 dataset/negative image set/001.jpg": "",
+            "NWPU VHR-10 dataset/ground truth/001.txt": "(563,478),(630,573),1\n",
+            "NWPU VHR-10 dataset/annotations.json": '{"images": [{"id": 0, "file_name": "001.jpg"}]}',
+        },
+        {"NWPU VHR-10 dataset/positive image set/001": ("", ())},
+    ),
     "dota": (
         {
             "train/images/P0000.png": "",

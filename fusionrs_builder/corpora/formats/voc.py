@@ -28,14 +28,14 @@ class Voc(AnnotatedImages):
 
     def read(self, item: Item) -> Sample:
         path, where = item.files[0], item.annotations[0]
-        sample, data = self.picture(self.bytes_of(path), path), self.bytes_of(where)
-        sample.boxes, sample.size = parse(data, where)
+        sample, root = self.picture(self.bytes_of(path), path), voc_boxes.document(self.bytes_of(where), where)
+        sample.boxes, sample.size = voc_boxes.boxes(root, where), voc_boxes.size(root, where)
         for box in sample.boxes:
             box["label"] = self.settings.classes.get(box["label"], box["label"]) or self.settings.object_label
             if not box["label"] and "" not in self.settings.ignore_labels:
                 raise Refused("malformed_annotation", f"{where}: a <name> is empty; set --object-label")
         if not item.window:
-            self.say(sample, distinct(voc_boxes.descriptions(voc_boxes.document(data, where))))
+            self.say(sample, distinct(voc_boxes.descriptions(root)))
         return sample
 
     def key(self, path: str, images: ImageIndex) -> str:
