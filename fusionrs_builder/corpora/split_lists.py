@@ -49,7 +49,11 @@ class SplitLists(Spool):
         super().__init__()
         self._reader = reader
         self._asked = array("q")  # for each line the hash of the path that it was found for
-        self._read()
+        try:
+            self._read()
+        except BaseException:
+            self.close()
+            raise
 
     def _read(self) -> None:
         """Keep the lines of all lists."""

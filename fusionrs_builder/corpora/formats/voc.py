@@ -54,8 +54,8 @@ class ImageSets(SplitLists):
     """The lists of `splits`, and behind them those of ImageSets/Main, which may name images that are not there."""
 
     def _read(self) -> None:
-        super()._read()
         self._sets = Spool()
+        super()._read()
         for path in walk(self._reader.root):
             if path.endswith(".txt") and path.rpartition("/")[0].endswith("ImageSets/Main") and name_of(path) in SPLITS:
                 for _, name in self._names(path):

@@ -244,3 +244,17 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.
     with peak(1.5e6):
         items = reader(tmp_path, "coco").items()
         assert sum(1 for item in items if item.fault) == 499
+
+
+def test_the_real_outlines_of_trees(samples: Path, tmp_path: Path) -> None:
+    file = samples / "neon-trees-deepforest/src/deepforest/data/coco_sample_file.json"
+    (tmp_path / "trees.json").write_bytes(file.read_bytes())
+    for name in ("5dded5bc0140b80006d2e565_23.tif", "5b90f92da0d7280005fab355_4310.tif"):
+        (tmp_path / name).touch()  # the images are not among the samples
+    boxes = {item.key: item.found()["boxes"] for item in reader(tmp_path, "coco").items()}
+    assert sorted(map(len, boxes.values())) == [1, 5]
+    for box in (box for found in boxes.values() for box in found):
+        assert box["label"] == "tree"
+        for axis, sides in enumerate((("x0", "x1"), ("y0", "y1"))):
+            outline = box["polygon"][axis::2]
+            assert [min(outline), max(outline)] == pytest.approx([box[side] for side in sides], abs=1.01)

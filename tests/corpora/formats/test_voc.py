@@ -242,3 +242,16 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytes
             (tmp_path / path).touch()
     with peak(500_000):
         assert sum(1 for item in reading.reader(tmp_path, "voc").items() if not item.fault) == 2000
+
+
+def test_the_real_trees_of_neon(samples: Path) -> None:
+    found = reading.reader(samples / "neon-trees-deepforest", "voc", include="*.png")
+    items = by_key(found.items())
+    assert {key: item.fault and item.fault[0] for key, item in items.items()} == {
+        "2019_YELL_2_541000_4977000_image_crop": None,
+        "OSBS_029": None,
+        "SOAP_031": "missing_annotation",
+        "SOAP_061": None,
+    }
+    labels = Counter(box["label"] for item in items.values() if not item.fault for box in found.read(item).boxes)
+    assert labels == {"Tree": 340, "Dead": 28, "Alive": 9}
