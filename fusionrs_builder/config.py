@@ -75,12 +75,12 @@ class CorpusSettings(Section):
     annotations: str = Field(
         "", description="annotation of an image, relative to it: {stem}.geojson or ../../labels/{folder}/{key}.xml"
     )
-    captions: str = Field("", description="pattern of the caption (or COCO) files below the corpus folder, e.g. dataset_*.json")
+    captions: str = Field("", description="pattern of the caption (or COCO) files in the corpus folder: dataset_*.json")
     caption_origin: Literal["publisher", "template", "model"] = Field(
         "publisher", description="who wrote the captions: people, a template, or a language model"
     )
     columns: Annotated[dict[str, str], Listed] = Field(
-        default_factory=dict, description="names or numbers, from 0, of the columns of a table: image=filepath,caption=title"
+        default_factory=dict, description="columns of a table by name, or number from 0: image=filepath,caption=title"
     )
     splits: Annotated[dict[str, str], Listed] = Field(
         default_factory=dict, description="lists of image names a split: train=train.txt,test=test.txt"

@@ -131,15 +131,13 @@ def lines_an_image(seen: Glimpse) -> Layout | None:
                 return Layout("dota", f"{there[0]}: eight numbers, a class, a number", {"annotations": template})
             if YOLO.match(line):
                 saw = f"{there[0]}: a class and a box in parts of the image (YOLO)"
-                return Layout("delimited", saw, {"annotations": template, "columns": YOLO_COLUMNS}, (NAMES,))
+                return Layout("delimited", saw, {"annotations": template}, (NAMES,))
             if VISDRONE.match(line):
                 saw = f"{there[0]}: eight numbers between commas (VisDrone)"
-                return Layout("delimited", saw, {"annotations": template, "columns": VISDRONE_COLUMNS}, (NAMES,))
+                return Layout("delimited", saw, {"annotations": template}, (NAMES,))
     return None
 
 
-YOLO_COLUMNS = {"class": "0", "cx": "1", "cy": "2", "w": "3", "h": "4"}
-VISDRONE_COLUMNS = {"x": "0", "y": "1", "w": "2", "h": "3", "score": "4", "class": "5"}
 NAMES = "classes are numbers: name them with --classes 0=person,1=car"
 
 
