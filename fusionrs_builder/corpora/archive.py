@@ -107,6 +107,8 @@ def unpack(parts: Sequence[Path], into: Path, name: str, limits: Limits | None =
         return Unpacked(tree.files, tree.bytes, tree.skipped)
     except Refusal as refusal:
         raise FusionError(f"{name}: {refusal}: nothing was unpacked; if you trust it, {_by_hand(parts)}") from None
+    except NotImplementedError as error:
+        raise FusionError(f"{name} is packed in a way not known here ({error}): {_by_hand(parts)}") from None
     except DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -136,11 +138,7 @@ def _zip(packed: io.BufferedReader, tree: Tree, kind: str) -> None:
                 raise Refusal(f"{entry.filename} is encrypted")
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFLNK):
                 raise Refusal(f"{entry.filename} is neither file, folder nor link")
-            try:
-                content = archive.open(entry)
-            except NotImplementedError as error:
-                raise Refusal(f"{entry.filename} cannot be unpacked ({error})") from None
-            with content:
+            with archive.open(entry) as content:
                 if stat.S_ISLNK(mode):
                     tree.link(entry.filename, content.read(4096).decode("utf-8", "surrogateescape"))
                 else:

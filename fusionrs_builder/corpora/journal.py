@@ -86,8 +86,7 @@ class Journal:
 
     def _take(self, line: dict[str, Any]) -> None:
         if "file" in line:
-            values = dict(line)
-            self.files[values.pop("file")] = Verified(**values)
+            self.files[line["file"]] = Verified(**{key: value for key, value in line.items() if key != "file"})
         elif "built" in line:
             self.built.add(line["built"])
         elif "cleared" in line:

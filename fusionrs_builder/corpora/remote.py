@@ -100,26 +100,36 @@ def open_store(url: str, start: int, validator: str) -> Iterator[Stream]:
         UsageError: what reads such buckets is not installed.
         Interrupted, Unavailable: as their names say.
     """
-    scheme = urlsplit(url).scheme
     try:
-        files, path = fsspec.core.url_to_fs(url, **ANONYMOUS.get(scheme, {}))
+        files, path = _found(url, **ANONYMOUS.get(urlsplit(url).scheme, {}))
         try:
             size, mark = _state(files, path)
         except PermissionError:
-            files, path = fsspec.core.url_to_fs(url)
+            files, path = _found(url)
             size, mark = _state(files, path)
         begin = start if mark == validator and start <= size else 0
         yield Stream(begin, size, mark, _blocks(files, path, begin, size))
         if _state(files, path) != (size, mark):
             raise Wrong("it was changed while it was read")
-    except ImportError as error:
-        extra = EXTRAS.get(scheme)
-        fix = f"pip install 'fusionrs-builder[{extra}]'" if extra else "correct the address"
-        raise UsageError(f"{scheme}:// cannot be read here ({words(error)}): {fix}") from None
     except (FileNotFoundError, IsADirectoryError):
         raise Unavailable("no such file") from None
     except PermissionError:
         raise Unavailable("no right to read it", "set the credentials of an account that may read it") from None
+
+
+def _found(url: str, **options: Any) -> tuple[Any, str]:
+    """The file system of an address, and the path within.
+
+    Raises:
+        UsageError: none can be had.
+    """
+    try:
+        files, path = fsspec.core.url_to_fs(url, **options)
+    except (ImportError, ValueError) as error:
+        scheme = urlsplit(url).scheme
+        fix = f"pip install 'fusionrs-builder[{EXTRAS[scheme]}]'" if scheme in EXTRAS else "correct the address"
+        raise UsageError(f"{scheme}:// cannot be read here ({words(error)}): {fix}") from None
+    return files, str(path)
 
 
 def _state(files: Any, path: str) -> tuple[int, str]:
@@ -141,7 +151,7 @@ def _explained() -> Iterator[None]:
     """Each store has errors of its own; those of a missing file or right come as Python's."""
     try:
         yield
-    except (ImportError, FileNotFoundError, IsADirectoryError, PermissionError):
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:
         raise Interrupted(words(error)) from None
