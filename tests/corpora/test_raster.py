@@ -156,6 +156,14 @@ def test_an_8_bit_shadow_is_not_without_data(tmp_path: Path) -> None:
         assert sample.valid[3].all() and not sample.valid[5].any(), keys
 
 
+def test_an_infrared_band_that_is_called_alpha_masks_nothing(tmp_path: Path) -> None:
+    values = np.full((4, 20, 20), 900, "uint16")
+    values[3, 3] = 0
+    path = write(tmp_path / "a.tif", values, alpha="yes", photometric="rgb")
+    bands = {name: (path, n) for n, name in enumerate(("red", "green", "blue", "nir"), 1)}
+    assert sampled(bands).valid is None
+
+
 def test_a_deep_band_without_data_makes_the_pixel_so(tmp_path: Path) -> None:
     values = np.full((4, 20, 20), 900, "uint16")
     values[3, 3] = 0
