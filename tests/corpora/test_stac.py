@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -39,6 +42,37 @@ def test_what_a_killed_run_left_is_taken_up(catalogue: StacServer) -> None:
     assert sorted(path.name for path in files.iterdir()) == [
         f"S2_{number}.{kind}" for number in (1, 2, 3) for kind in ("json", "tif")
     ]
+
+
+RUN = """
+import sys, json, pathlib
+from fusionrs_builder.config import CorpusSettings
+from fusionrs_builder.corpora.registry import Stac
+from fusionrs_builder.corpora.stac import fetch_scenes
+name, source, settings, folder = json.loads(sys.argv[1])
+fetch_scenes(name, Stac(**source), CorpusSettings.model_validate(settings), pathlib.Path(folder))
+"""
+
+
+def test_a_killed_process_loses_no_scene_it_finished(catalogue: StacServer) -> None:
+    for number in (1, 2, 3):
+        scene(catalogue, f"S2_{number}")
+    place = sentinel(catalogue)
+    catalogue.fail["/data/S2_3/B08.tif"] = [503] * 99  # it waits there, the other bands being read
+    settings = place.settings.model_dump(mode="json", exclude_unset=True)
+    request = json.dumps([place.name, place.source.model_dump(mode="json"), settings, str(place.folder)])
+    with subprocess.Popen([sys.executable, "-c", RUN, request]) as process:
+        deadline = time.monotonic() + 60
+        while not catalogue.requests["/data/S2_3/B08.tif"] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    files = place.folder / "files"
+    assert sorted(path.name for path in files.glob("*.tif")) == ["S2_1.tif", "S2_2.tif"]
+    catalogue.fail.clear()
+    report = place.fetch()
+    assert {path.split("/")[2] for path in catalogue.requests if path.startswith("/data")} == {"S2_3"}
+    assert (report.fetched_files, report.kept_files) == (1, 2)
+    assert not list(files.glob(".tmp-*"))
 
 
 def test_another_request_replaces_what_it_does_not_share(catalogue: StacServer) -> None:
