@@ -27,9 +27,6 @@ WANTED = {
 # fmt: on
 """Corpora that the registry must not lose."""
 
-UNDER_WAY = {"masks", "pairs"}
-"""Formats whose reader is not written yet; none may be left."""
-
 KNOWN_SCHEMES = ("https", "hf", "s3", "gs")
 
 
@@ -37,7 +34,7 @@ KNOWN_SCHEMES = ("https", "hf", "s3", "gs")
 def test_every_entry_is_complete(name: str) -> None:
     entry = ENTRIES[name]
     settings = entry.settings
-    assert settings.format in formats.NAMES or settings.format in UNDER_WAY
+    assert settings.format in formats.NAMES
     assert settings.license
     assert settings.attribution
     assert urlsplit(settings.source_url).scheme in ("http", "https")

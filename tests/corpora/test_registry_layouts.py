@@ -170,7 +170,7 @@ LAYOUTS: dict[str, tuple[dict[str, str], Found]] = {
         },
         {"flight4_/-001": ("", ())},
     ),
-    "kust4k": ({"rgb/00001D.png": "", "tir/00001D.png": ""}, {"00001D": ("", ())}),
+    "kust4k": ({"rgb/00001D.png": "", "tir/00001D.png": "", "label/00001D.png": ""}, {"00001D": ("", ())}),
     "dronevehicle": (
         {
             "val/valimg/00001.jpg": "",
@@ -196,6 +196,15 @@ LAYOUTS: dict[str, tuple[dict[str, str], Found]] = {
         {"AVIID-1/trainA/1.jpg": "", "AVIID-1/trainB/1.jpg": ""},
         {"AVIID-1/train/1": ("train", ())},
     ),
+    "rgbt-tiny": (
+        {
+            "DJI_0022_1/00/00001.jpg": "",
+            "DJI_0022_1/01/00001.jpg": "",
+            "DJI_0023_1/00/00001.jpg": "",
+            "DJI_0023_1/01/00001.jpg": "",
+        },
+        {"DJI_0022_1/00001": ("", ()), "DJI_0023_1/00001": ("", ())},
+    ),
     "vedai": (
         {
             "Vehicules1024/00000001_co.png": "",
@@ -207,21 +216,8 @@ LAYOUTS: dict[str, tuple[dict[str, str], Found]] = {
 }
 """Files with their text, and what is found in them."""
 
-WAITING = {
-    "eurosat-ms", "usavars", "treesatai", "sen12ms", "ssl4eo-s12", "loveda",
-    "openearthmap", "flair", "deepglobe-landcover", "ssl4eo-l-benchmark", "caltech-rgbt", "kust4k", "dronevehicle",
-    "llvip", "kaist", "aviid", "vedai",
-}  # fmt: skip
-"""Entries whose reader, or a key of it, is not written yet; none may be left."""
 
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason="its reader is under way")) if name in WAITING else name
-        for name in LAYOUTS
-    ],
-)
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_an_entry_reads_the_layout_it_is_for(name: str, tmp_path: Path) -> None:
     files, expected = LAYOUTS[name]
     put(tmp_path, files)
