@@ -1,7 +1,7 @@
-"""Pixels in and out of encoded images, and the two hashes by which they are compared.
+"""Pixels in and out of encoded images, and the hashes and the little picture by which they are compared.
 
 Everything that decodes, encodes or hashes an image goes through here, so that the same picture has the same
-`pixel_sha256` and `phash` in every layer.
+`pixel_sha256`, `phash` and `look` in every layer.
 """
 
 import hashlib
@@ -15,6 +15,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 Array = NDArray[Any]
 
 JPEG_QUALITY = 95
+
+LOOK_SIDE = 16
+"""Pixels of `look` on a side."""
+
+_SIDE = 32
+_DCT = 2 * np.cos(np.pi * np.arange(8)[:, None] * (2 * np.arange(_SIDE) + 1) / (2 * _SIDE))
+"""The first 8 of 32 rows of the DCT (type II), as imagehash has it."""
+
+_ODD = np.where(np.arange(8) % 2, -1.0, 1.0)[None]
+"""What mirroring does to the terms of a row."""
 
 
 def decode(data: bytes) -> Image.Image:
@@ -91,12 +101,64 @@ def phash64(array: Array) -> int:
     Returns:
         0 .. 2**64 - 1. The Hamming distance of two hashes tells how far apart two pictures look.
     """
-    import imagehash  # brings scipy: heavy, so not before the first hash
+    return _as_number(_lowest_terms(array))
 
-    found = 0
-    for bit in imagehash.phash(Image.fromarray(array)).hash.ravel():
-        found = found << 1 | int(bit)
-    return found
+
+def phash64_dihedral(array: Array) -> tuple[int, ...]:
+    """`phash64` of the picture turned and flipped in its eight ways, in the order of `dihedral`, from one DCT.
+
+    A flip changes the sign of every second term, a transpose swaps the two axes of terms.
+    """
+    terms = _lowest_terms(array)
+    flips = (terms, terms * _ODD, terms * _ODD.T, terms * _ODD * _ODD.T)
+    return tuple(_as_number(turned) for turned in (*flips, *(flip.T for flip in flips)))
+
+
+def dihedral(squares: Array) -> tuple[Array, ...]:
+    """The eight flips and rotations of [..., n, n]: upright, mirrored, upside down, both, and these four transposed."""
+    flips = (squares, squares[..., ::-1], squares[..., ::-1, :], squares[..., ::-1, ::-1])
+    return *flips, *(flip.swapaxes(-1, -2) for flip in flips)
+
+
+def look(array: Array) -> bytes:
+    """The picture in little: `LOOK_SIDE` x `LOOK_SIDE` means of its luma, a byte each, row by row.
+
+    Args:
+        array: uint8 [H, W] or [H, W, 3].
+    """
+    return _luma(array).resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX).tobytes()
+
+
+def quality(array: Array) -> dict[str, float]:
+    """What tells an empty picture from a full one.
+
+    Args:
+        array: uint8 [H, W] or [H, W, 3].
+
+    Returns:
+        `saturation`: share of pixels with every channel at 0 or 255; `entropy`: of the luma's histogram, bits, 0 .. 8.
+    """
+    extreme = (array == 0) | (array == 255)
+    if array.ndim == 3:
+        extreme = extreme.all(axis=2)
+    shares = np.asarray(_luma(array).histogram()) / extreme.size
+    shares = shares[shares > 0]
+    return {"saturation": float(extreme.mean()), "entropy": float(max(0.0, -(shares * np.log2(shares)).sum()))}
+
+
+def _luma(array: Array) -> Image.Image:
+    return Image.fromarray(array).convert("L")
+
+
+def _lowest_terms(array: Array) -> NDArray[np.float64]:
+    """The 8 x 8 lowest DCT terms; rounded, lest the hash of an even picture be the noise of the processor's sums."""
+    small = np.asarray(_luma(array).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), np.float64)
+    terms: NDArray[np.float64] = np.round(_DCT @ small @ _DCT.T, 3)
+    return terms
+
+
+def _as_number(terms: NDArray[np.float64]) -> int:
+    return int.from_bytes(np.packbits(terms > np.median(terms)).tobytes(), "big")
 
 
 def encode_jpeg(array: Array, quality: int = JPEG_QUALITY) -> bytes:

@@ -55,6 +55,17 @@ IR_QUALITY = pa.struct(
 saturation: share of pixels at 0 or 255, 0..1; entropy: of the 256-bin histogram, bits, 0..8;
 polarity: share of objects of known physics on the right side of their surroundings, 0..1, null where none is known."""
 
+RGB_QUALITY = pa.struct(
+    [
+        ("saturation", pa.float32()),
+        ("entropy", pa.float32()),
+        ("nodata", pa.float32()),
+        ("cloud", pa.float32()),
+    ]
+)
+"""saturation: share of pixels with every channel at 0 or 255, 0..1; entropy: of the 256-bin histogram of the luma,
+bits, 0..8; nodata, cloud: shares of the image, 0..1, null where nobody looked. Of `ir` where `rgb` is null."""
+
 CAPTION_SOURCE = pa.struct(
     [
         ("scene", pa.list_(pa.string())),
@@ -119,8 +130,12 @@ COLUMNS = (
     Column("stretch", pa.list_(STRETCH), ("rgb",), "the linear stretch of each band that was not 8-bit"),
     Column("pixel_sha256", pa.string(), ("rgb",), "sha256 of the decoded pixels of `rgb`, of `ir` where `rgb` is null"),
     Column("phash", pa.uint64(), ("rgb",), "64-bit DCT perceptual hash of the same pixels"),
+    Column("phash8", pa.list_(pa.uint64()), ("rgb",), "phash of its eight flips and rotations", release=False),
+    Column("look", pa.binary(), ("rgb",), "16 x 16 means of the luma, a byte each", release=False),
+    Column("rgb_quality", RGB_QUALITY, ("rgb",), "saturation, entropy, nodata and cloud of the picture", release=False),
     Column("ir_sha256", pa.string(), ("ir",), "sha256 of the decoded pixels of `ir`"),
     Column("ir_phash", pa.uint64(), ("ir",), "64-bit DCT perceptual hash of `ir`"),
+    Column("ir_look", pa.binary(), ("ir",), "16 x 16 means of `ir`, a byte each", release=False),
     Column("origin_family", pa.string(), ("rgb",), "corpora known to share images have one family"),
     Column("group_id", pa.string(), ("curation",), "records that must not be split apart share a group"),
     Column("split", pa.string(), ("curation",), "train, validation or test; a group lives in one split only"),

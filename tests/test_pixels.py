@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from fusionrs_builder import pixels
+from tests.conftest import picture
 
 
 @pytest.fixture
@@ -106,6 +107,59 @@ def test_phash_is_imagehash_as_one_number(scene):
     expected = imagehash.phash(Image.fromarray(scene))
     assert pixels.phash64(scene) == int(str(expected), 16)
     assert 0 <= pixels.phash64(scene) < 2**64
+
+
+def test_phash_is_imagehash_on_any_picture():
+    for seed in range(50):
+        array = picture(seed, 40 + seed, 90 - seed)
+        assert pixels.phash64(array) == int(str(imagehash.phash(Image.fromarray(array))), 16)
+        assert pixels.phash64(array[..., 0]) == int(str(imagehash.phash(Image.fromarray(array[..., 0]))), 16)
+
+
+def test_an_even_picture_has_one_hash_whatever_its_shade():
+    found = {pixels.phash64(np.full((37, 41, 3), shade, np.uint8)) for shade in range(1, 256)}
+    assert found == {1 << 63}
+
+
+def test_the_eight_hashes_are_those_of_the_turned_pictures():
+    """Pillow resizes along one axis after the other, rounding between: a bit near the median may fall either way."""
+    exact = 0
+    for seed in range(20):
+        array = picture(seed, 64, 64)[..., 0]
+        hashes = pixels.phash64_dihedral(array)
+        assert hashes[0] == pixels.phash64(array)
+        for found, turned in zip(hashes, pixels.dihedral(array), strict=True):
+            expected = pixels.phash64(np.ascontiguousarray(turned))
+            assert (found ^ expected).bit_count() <= 4
+            exact += found == expected
+    assert exact >= 150
+
+
+def test_the_eight_turns_are_all_there_and_closed():
+    square = np.arange(9).reshape(3, 3)
+    turns = {turn.tobytes() for turn in pixels.dihedral(square)}
+    assert len(turns) == 8
+    assert {again.tobytes() for turn in pixels.dihedral(square) for again in pixels.dihedral(turn)} == turns
+    assert np.rot90(square).tobytes() in turns
+
+
+def test_look_is_the_means_of_the_luma(scene):
+    luma = np.asarray(Image.fromarray(scene).convert("L"), float)  # 64 x 48: cells of 4 x 3
+    means = luma.reshape(16, 4, 16, 3).mean((1, 3))
+    seen = np.frombuffer(pixels.look(scene), np.uint8).reshape(16, 16)
+    assert np.abs(seen - means).max() <= 1
+    assert len(pixels.look(scene[..., 0])) == 256
+
+
+def test_quality_of_known_pictures():
+    assert pixels.quality(np.zeros((8, 8, 3), np.uint8)) == {"saturation": 1.0, "entropy": 0.0}
+    halves = np.repeat(np.array([[10, 20]], np.uint8), 8, 0).repeat(4, 1)
+    assert pixels.quality(halves) == {"saturation": 0.0, "entropy": 1.0}
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 0] = 200  # two channels at 0, one not
+    assert pixels.quality(red)["saturation"] == 0
+    red[0, :, 0] = 255
+    assert pixels.quality(red)["saturation"] == 0.25
 
 
 def test_phash_is_near_for_a_recompressed_picture_and_far_for_another():
