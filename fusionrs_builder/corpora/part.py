@@ -105,10 +105,9 @@ class Part:
             return
         name = hashlib.sha256(url.encode()).hexdigest()
         validator = self.note.validator if self.note.url == name else ""
-        if not validator and not self._will_tell:
-            self.discard()
-        with sources.open(url, self.size, validator) as stream:
-            if stream.start != self.size:
+        start = self.size if validator or self._will_tell else 0
+        with sources.open(url, start, validator) as stream:
+            if stream.start != self.size:  # only now: an address that answers nothing costs nothing that came
                 self.discard()
             self._expect(name, stream)
             with self.path.open("ab", buffering=0) as handle:
@@ -159,7 +158,9 @@ class Part:
             Wrong: it does.
         """
         before = self.note if self.size else _Note()
-        published = before.size if self.address.bytes is None else self.address.bytes
+        # That nothing follows corrects what was said of the size before.
+        said = stream.size if self.size == stream.size else before.size
+        published = said if self.address.bytes is None else self.address.bytes
         if published is not None and stream.size not in (None, published):
             raise Wrong(f"it is another file: {stream.size:,} bytes instead of {published:,}")
         size = before.size if stream.size is None else stream.size

@@ -277,6 +277,23 @@ def test_a_mirror_goes_on_where_the_publisher_broke_off(server: FaultyServer, fo
     assert server.ranges("b.bin") == ["bytes=2000000-"]
 
 
+def test_an_address_that_answers_nothing_costs_nothing_that_came(server: FaultyServer, folder: Path, get: Get) -> None:
+    first = server.put("a.bin", DATA, *["404"] * 2)
+    mirror = server.put("b.bin", DATA, "drop:2000000", "404")
+    address = Address(url=first, mirrors=(mirror,))
+    with pytest.raises(FusionError):
+        get(address)
+    get(address)
+    assert server.ranges("b.bin") == ["", "bytes=2000000-", "bytes=2000000-"]
+    assert held(folder / "published") == {"a.bin": DATA}
+
+
+def test_a_length_that_was_a_lie_is_corrected(server: FaultyServer, folder: Path, get: Get) -> None:
+    get(server.put("a.bin", DATA, "long"))
+    assert server.ranges("a.bin") == ["", f"bytes={len(DATA)}-"]
+    assert held(folder / "published") == {"a.bin": DATA}
+
+
 def test_a_server_without_ranges_begins_anew(server: FaultyServer, folder: Path, get: Get) -> None:
     url = server.put("a.bin", DATA, ranges=False)
     leave_part(folder, server, get)
