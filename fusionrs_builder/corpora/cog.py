@@ -5,6 +5,7 @@ One scene becomes one GeoTIFF of the sensor's own numbers, with scales and offse
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -41,7 +42,9 @@ HTTP = {
 }
 """How GDAL asks for ranges."""
 
-FORBIDDEN = ("401", "403")
+
+class ForbiddenError(FusionError):
+    """The server wants another token."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,8 @@ def cut(
     """
     try:
         return _cut(assets, bbox, path, tags, signer, progress)
-    except FusionError as error:
-        if not (signer.address and any(f"response code: {code}" in str(error) for code in FORBIDDEN)):
+    except ForbiddenError:
+        if not signer.address:
             raise
         signer.renew()  # the token may have expired on the way
         return _cut(assets, bbox, path, tags, signer, progress)
@@ -112,9 +115,11 @@ def _cut(
     signer: Signer,
     progress: Callable[[int], None],
 ) -> Cut:
-    with rasterio.Env(**HTTP), signer.silenced(), ExitStack() as stack:
+    with _written(path), rasterio.Env(**HTTP), signer.silenced(), ExitStack() as stack:
         sources: dict[str, Any] = {}
         for asset in assets:
+            if not asset.href.startswith(("http://", "https://")):
+                raise Refused("not_http", f"{plain(asset.href)} is no http address: take another catalogue")
             if asset.href not in sources:
                 with _named(asset.href, signer):
                     sources[asset.href] = stack.enter_context(rasterio.open(f"/vsicurl/{signer.sign(asset.href)}"))
@@ -209,7 +214,20 @@ def _named(href: str, signer: Signer) -> Iterator[None]:
         yield
     except (RasterioError, CPLE_BaseError) as error:
         reason = signer.hide(str(error.__cause__ or error))
-        raise FusionError(
+        kind = ForbiddenError if re.search(r"response code: 40[13]", reason) else FusionError
+        raise kind(
             f"{plain(href)}: {reason}; run the same command again later (finished scenes are kept), "
             "or take another catalogue with --stac-url"
+        ) from None
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Turn a failure to write the file into an error that says what to do; those of reading are named before."""
+    try:
+        yield
+    except RasterioError as error:
+        raise FusionError(
+            f"could not write into {path.parent} ({error}): free some space, then run the same command again "
+            "(finished scenes are kept)"
         ) from None

@@ -1,3 +1,5 @@
+import resource
+
 import numpy as np
 import pytest
 import rasterio
@@ -7,6 +9,7 @@ from rasterio.transform import Affine
 
 from fusionrs_builder.corpora import cog, formats, raster
 from fusionrs_builder.corpora.cog import window_of
+from fusionrs_builder.errors import FusionError
 from fusionrs_builder.pixels import gray_array
 from tests.corpora.stac_place import DAY, UTM, Place, scene, sentinel
 from tests.corpora.stac_server import StacServer, landsat_like, naip_like, write_cog
@@ -138,3 +141,25 @@ def test_the_file_is_what_the_reader_expects(catalogue: StacServer) -> None:
             "uint16",
         )
         assert cut.descriptions == tuple(place.settings.bands)
+
+
+@pytest.mark.parametrize("limit", [2_000, 100_000])
+def test_a_full_disk_is_said(catalogue: StacServer, limit: int) -> None:
+    place = Place(catalogue, "naip", naip_like(catalogue, side=512), (100, 100, 300, 300))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(FusionError, match=r"scene tx_m_3009743_ne: could not write into .*free some space"):
+            place.fetch()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((place.folder / "files").iterdir())
+    assert place.fetch().fetched_files == 1
+
+
+def test_an_address_that_is_not_http_is_noted(catalogue: StacServer) -> None:
+    for number in (1, 2):
+        scene(catalogue, f"S2_{number}")
+    catalogue.items[0]["assets"]["B03"]["href"] = "s3://bucket/B03.tif"
+    report = sentinel(catalogue).fetch()
+    assert report.notes == ["S2_1: left out, s3://bucket/B03.tif is no http address: take another catalogue"]
