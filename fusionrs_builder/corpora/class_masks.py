@@ -88,6 +88,9 @@ class ClassMasks:
         Args:
             values: numbers [H, W], or colours [H, W, 3], uint8.
         """
+        if not self._coloured and values.dtype == np.uint8:
+            classes: NDArray[np.int16] = self._looked_up(np.arange(256))[values]
+            return classes
         codes = _packed(values) if self._coloured else values
         classes = self._looked_up(codes)
         if self._coloured and (off := classes == UNLABELLED).any():

@@ -21,7 +21,7 @@ SMOOTHING = 2.0
 """Standard deviation in pixels by which the peak is smoothed: views differ by more than a shift."""
 
 CONFIDENT = 10.0
-"""Standard deviations by which a peak must stand out: the best of 360 pairs of unrelated aerial views reached 8.1."""
+"""Standard deviations by which a peak must stand out: the best of 1,600 pairs of unrelated aerial views reached 9.2."""
 
 Values = NDArray[np.float32]
 

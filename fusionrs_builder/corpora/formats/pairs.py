@@ -8,16 +8,20 @@ than `max_shift` are refused; where it cannot tell they are kept. A white `borde
 """
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from fusionrs_builder.corpora import registration
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionrs_builder.corpora import registration, views
 from fusionrs_builder.corpora.class_masks import ClassMasks
 from fusionrs_builder.corpora.companions import Companions
 from fusionrs_builder.corpora.formats import delimited, voc
+from fusionrs_builder.corpora.raster import THUMBNAIL
 from fusionrs_builder.corpora.reader import IMAGE_SUFFIXES, Item, Reader, Refused, Sample, stem
 from fusionrs_builder.corpora.split_lists import SplitLists
 from fusionrs_builder.corpora.spool import Spool
@@ -57,8 +61,8 @@ class Pairs(Reader):
                 else:
                     yield _fault(path, "bad_name", f"pair_key finds nothing in {path}")
             for key, found in groupby(keys.sorted(), itemgetter(0)):
-                views = [path for _, (_, path) in found]
-                yield from self._pair(key, views, lists, annotations, masks)
+                paths = [path for _, (_, path) in found]
+                yield from self._pair(key, paths, lists, annotations, masks)
             yield from lists.missing()
             yield from annotations.alone()
             yield from masks.alone()
@@ -70,10 +74,10 @@ class Pairs(Reader):
             UsageError: it is in both.
         """
         for path in self.images():
-            views = [view for view in VIEWS if fnmatch.fnmatch(path, getattr(self.settings, view))]
-            if len(views) == 2:
+            found = [view for view in VIEWS if fnmatch.fnmatch(path, getattr(self.settings, view))]
+            if len(found) == 2:
                 raise UsageError(f"visible, infrared: both patterns match {path}; make them tell the views apart")
-            for view in views:
+            for view in found:
                 yield path, view
 
     def _pair(
@@ -101,6 +105,13 @@ class Pairs(Reader):
             for path in found:
                 others = " and ".join(one for one in found if one != path)
                 yield _fault(path, "ambiguous_pair", f"{others} has the key {key} too: make pair_key tell them apart")
+
+    def values(self, item: Item) -> Mapping[str, NDArray[Any]]:
+        infrared = views.open_image(self.bytes_of(item.files[1]))
+        if not infrared.mode.startswith(("I", "F")):
+            return {}
+        step = max(1, min(infrared.size) // THUMBNAIL)
+        return {str(self.settings.band): np.asarray(infrared)[::step, ::step].ravel()}
 
     def read(self, item: Item) -> Sample:
         settings = self.settings

@@ -307,7 +307,7 @@ def test_listing_a_large_corpus_holds_little_memory(tmp_path: Path) -> None:
         for suffix in ("jpg", "png"):
             (folder / f"{number:06d}.{suffix}").touch()
     found = reader(tmp_path, "masks", **BESIDE)
-    next(found.items())  # what is loaded once
+    list(found.items())  # what is loaded once
     with peak(1e6):
         assert sum(1 for _ in found.items()) == 1500
 
