@@ -52,8 +52,8 @@ def planned(corpus: str, settings: CorpusSettings) -> str:
         return f"{corpus}: would cut {settings.bbox} out of at most {settings.max_scenes} scenes of {entry.stac.url}"
     sizes = [address.bytes for address in entry.files]
     known = sum(size for size in sizes if size)
-    size = f"{known / 1e9:,.2f} GB" + (" and more" if None in sizes else "") if known else "of unknown size"
-    return f"{corpus}: would fetch {len(entry.files)} files, {size}"
+    size = f"{known / 1e6:,.1f} MB" + (" and more" if None in sizes else "") if known else "of unknown size"
+    return f"{corpus}: files to fetch {len(entry.files)}, {size}"
 
 
 def get(workspace: Workspace, corpus: str, settings: CorpusSettings) -> list[str]:
@@ -95,7 +95,7 @@ def get(workspace: Workspace, corpus: str, settings: CorpusSettings) -> list[str
         hashes = {"files": came.files, "bytes": came.bytes, "sha256": digest(came.sha256)}
         note_provenance(workspace, {"published": {corpus: hashes}})
     size = f"{came.fetched_bytes / 1e6:,.1f} MB"
-    return [f"{corpus}: {came.fetched_files} files fetched ({size}), {came.kept_files} kept", *notes]
+    return [f"{corpus}: files fetched {came.fetched_files} ({size}), kept {came.kept_files}", *notes]
 
 
 def unlike_the_registry(tasks: Sequence[Task], corpora: Mapping[str, CorpusSettings]) -> list[str]:
