@@ -60,9 +60,9 @@ class Pairs(Reader):
                     keys.add(key, [VIEWS.index(view), path])
                 else:
                     yield _fault(path, "bad_name", f"pair_key finds nothing in {path}")
-            for key, found in groupby(keys.sorted(), itemgetter(0)):
-                paths = [path for _, (_, path) in found]
-                yield from self._pair(key, paths, lists, annotations, masks)
+            for key, group in groupby(keys.sorted(), itemgetter(0)):
+                found = [(view, path) for _, (view, path) in group]
+                yield from self._pair(key, found, lists, annotations, masks)
             yield from lists.missing()
             yield from annotations.alone()
             yield from masks.alone()
@@ -81,30 +81,34 @@ class Pairs(Reader):
                 yield path, view
 
     def _pair(
-        self, key: str, found: list[str], lists: SplitLists, annotations: Companions, masks: Companions
+        self, key: str, found: list[tuple[int, str]], lists: SplitLists, annotations: Companions, masks: Companions
     ) -> Iterator[Item]:
-        """The pair of a key, or a fault for each of its files."""
-        visible = [path for path in found if fnmatch.fnmatch(path, self.settings.visible)]
-        infrared = [path for path in found if path not in visible]
-        companions: tuple[str, ...] = ()
+        """The pair of a key, or a fault for each of its files, which come sorted by view."""
+        beside: tuple[str, ...] = ()
         fault: tuple[str, str] | None = None
-        for path in visible:
-            try:
-                companions = annotations.of(path) + masks.of(path)
-            except Refused as refused:
-                fault = refused.reason, refused.message
-        if len(visible) == len(infrared) == 1:
-            files = (visible[0], infrared[0])
-            size = self.size_of(*files, *companions)
+        for path in [path for view, path in found if VIEWS[view] == "visible"]:
+            for companions in (annotations, masks):
+                try:
+                    beside += companions.of(path)
+                except Refused as refused:
+                    fault = refused.reason, refused.message
+        files = tuple(path for _, path in found)
+        if [VIEWS[view] for view, _ in found] == list(VIEWS):
+            size = self.size_of(*files, *beside)
             split, labels = lists.split_of(files[0]), self.label_of(files[0])
-            yield Item(key, files, companions, size, split=split, labels=labels, fault=fault)
-        elif len(found) == 1:
-            other = VIEWS[bool(visible)]
-            yield _fault(found[0], "missing_pair", f"no {other} image of the key {key}, for {found[0]}")
+            yield Item(key, files, beside, size, split=split, labels=labels, fault=fault)
+        elif len(files) == 1:
+            yield _fault(
+                files[0], "missing_pair", f"no {VIEWS[1 - found[0][0]]} image of the key {key}, for {files[0]}"
+            )
         else:
-            for path in found:
-                others = " and ".join(one for one in found if one != path)
-                yield _fault(path, "ambiguous_pair", f"{others} has the key {key} too: make pair_key tell them apart")
+            for path in files:
+                other = files[path == files[0]]
+                yield _fault(
+                    path,
+                    "ambiguous_pair",
+                    f"{len(files)} images have the key {key}, {other} too: make pair_key tell them apart",
+                )
 
     def values(self, item: Item) -> Mapping[str, NDArray[Any]]:
         infrared = views.open_image(self.bytes_of(item.files[1]))

@@ -174,7 +174,7 @@ def test_halves_strays_and_keys_given_twice_are_counted(tmp_path: Path, ws: Work
     assert Counter(item.fault[0] for item in found.items() if item.fault)["ambiguous_pair"] == 3
     messages = {item.files[0]: item.fault[1] for item in found.items() if item.fault}
     assert messages["tir/3.jpg"] == "no visible image of the key 3, for tir/3.jpg"
-    assert "rgb/4.png and tir/4.jpg" in messages["rgb/4.jpg"]
+    assert "3 images have the key 4, rgb/4.png too" in messages["rgb/4.jpg"]
 
 
 def test_annotations_of_no_pair_and_pairs_without_one(tmp_path: Path) -> None:
@@ -182,8 +182,14 @@ def test_annotations_of_no_pair_and_pairs_without_one(tmp_path: Path) -> None:
     (tmp_path / "xml").mkdir()
     for number in (1, 3, 9):
         (tmp_path / f"xml/{number}.xml").write_text("<annotation/>")
-    found = reader(tmp_path, "pairs", annotations="../xml/{stem}.xml", **KEYS)
-    assert faults(found.items()) == {"2": "missing_annotation", "rgb/3": "missing_pair", "xml/9": "missing_image"}
+    (tmp_path / "png").mkdir()
+    for number in (2, 3):
+        put(tmp_path / f"png/{number}.png", numbers())
+    beside = {"annotations": "../xml/{stem}.xml", "masks": "../png/{stem}.png", "classes": {"0": "road"}}
+    found = reader(tmp_path, "pairs", **beside, **KEYS)
+    assert faults(found.items()) == {
+        "1": "missing_annotation", "2": "missing_annotation", "rgb/3": "missing_pair", "xml/9": "missing_image",
+    }  # fmt: skip
 
 
 def views(root: Path, name: str, across: int, down: int) -> None:
