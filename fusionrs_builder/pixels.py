@@ -101,7 +101,7 @@ def phash64(array: Array) -> int:
     Returns:
         0 .. 2**64 - 1. The Hamming distance of two hashes tells how far apart two pictures look.
     """
-    return _as_number(_lowest_terms(array))
+    return _as_number(_lowest_terms(_luma(array)))
 
 
 def phash64_dihedral(array: Array) -> tuple[int, ...]:
@@ -109,7 +109,10 @@ def phash64_dihedral(array: Array) -> tuple[int, ...]:
 
     A flip changes the sign of every second term, a transpose swaps the two axes of terms.
     """
-    terms = _lowest_terms(array)
+    return _turned(_lowest_terms(_luma(array)))
+
+
+def _turned(terms: NDArray[np.float64]) -> tuple[int, ...]:
     flips = (terms, terms * _ODD, terms * _ODD.T, terms * _ODD * _ODD.T)
     return tuple(_as_number(turned) for turned in (*flips, *(flip.T for flip in flips)))
 
@@ -126,7 +129,7 @@ def look(array: Array) -> bytes:
     Args:
         array: uint8 [H, W] or [H, W, 3].
     """
-    return _luma(array).resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX).tobytes()
+    return _little(_luma(array))
 
 
 def quality(array: Array) -> dict[str, float]:
@@ -138,21 +141,49 @@ def quality(array: Array) -> dict[str, float]:
     Returns:
         `saturation`: share of pixels with every channel at 0 or 255; `entropy`: of the luma's histogram, bits, 0 .. 8.
     """
-    extreme = (array == 0) | (array == 255)
-    if array.ndim == 3:
-        extreme = extreme.all(axis=2)
-    shares = np.asarray(_luma(array).histogram()) / extreme.size
+    return {"saturation": _saturation(array), "entropy": _entropy(_luma(array))}
+
+
+def described(array: Array) -> dict[str, Any]:
+    """All of the above from one luma: `phash`, `phash8` (of the eight flips), `look`, `saturation`, `entropy`.
+
+    Args:
+        array: uint8 [H, W] or [H, W, 3].
+    """
+    luma = _luma(array)
+    turned = _turned(_lowest_terms(luma))
+    return {
+        "phash": turned[0],
+        "phash8": list(turned),
+        "look": _little(luma),
+        "saturation": _saturation(array),
+        "entropy": _entropy(luma),
+    }
+
+
+def _little(luma: Image.Image) -> bytes:
+    return luma.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX).tobytes()
+
+
+def _saturation(array: Array) -> float:
+    """Told by every second pixel of every second row."""
+    extreme = array[::2, ::2] + np.uint8(1) <= 1  # 255 + 1 is 0
+    return float((extreme if array.ndim == 2 else extreme[..., 0] & extreme[..., 1] & extreme[..., 2]).mean())
+
+
+def _entropy(luma: Image.Image) -> float:
+    shares = np.asarray(luma.histogram()) / (luma.width * luma.height)
     shares = shares[shares > 0]
-    return {"saturation": float(extreme.mean()), "entropy": float(max(0.0, -(shares * np.log2(shares)).sum()))}
+    return float(max(0.0, -(shares * np.log2(shares)).sum()))
 
 
 def _luma(array: Array) -> Image.Image:
     return Image.fromarray(array).convert("L")
 
 
-def _lowest_terms(array: Array) -> NDArray[np.float64]:
+def _lowest_terms(luma: Image.Image) -> NDArray[np.float64]:
     """The 8 x 8 lowest DCT terms; rounded, lest the hash of an even picture be the noise of the processor's sums."""
-    small = np.asarray(_luma(array).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), np.float64)
+    small = np.asarray(luma.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), np.float64)
     terms: NDArray[np.float64] = np.round(_DCT @ small @ _DCT.T, 3)
     return terms
 

@@ -158,8 +158,8 @@ def test_quality_of_known_pictures():
     red = np.zeros((4, 4, 3), np.uint8)
     red[..., 0] = 200  # two channels at 0, one not
     assert pixels.quality(red)["saturation"] == 0
-    red[0, :, 0] = 255
-    assert pixels.quality(red)["saturation"] == 0.25
+    red[:2, :, 0] = 255
+    assert pixels.quality(red)["saturation"] == 0.5
 
 
 def test_phash_is_near_for_a_recompressed_picture_and_far_for_another():

@@ -29,7 +29,7 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
         Refused: unreadable, too small, without data, cloudy, of a depth no stretch is known for, of views that do not
             match, or with a box outside the image.
     """
-    _cloud(sample, settings)
+    cloud = _cloud(sample, settings)
     rgb = views.visible(sample, item.window, settings, stretch)
     ir = views.infrared(sample, item.window, settings, stretch)
     boxes, rgb, ir = _framed(item, sample, settings, rgb, ir)
@@ -46,6 +46,7 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
     assert first is not None
     assert encoded is not None
     shown = first.shown(encoded)
+    seen = pixels.described(shown)
     rights = sample.rights or settings
     return {
         "id": f"{corpus}/{item.key}",
@@ -77,7 +78,15 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
         "acquired": sample.acquired or _acquired(item.key, settings.acquired),
         "stretch": _stretch(sample, stretch),
         "pixel_sha256": pixels.pixel_sha256(shown),
-        "phash": pixels.phash64(shown),
+        "phash": seen["phash"],
+        "phash8": seen["phash8"],
+        "look": seen["look"],
+        "rgb_quality": {
+            "saturation": seen["saturation"],
+            "entropy": seen["entropy"],
+            "nodata": first.nodata,
+            "cloud": cloud,
+        },
         "origin_family": rights.family or corpus,
     }
 

@@ -349,3 +349,13 @@ def test_hashes_are_of_the_pixels_that_readers_see(kind: str, keys: dict[str, An
         assert made["phash"] == pixels.phash64(seen)
     tile = row(Sample(rgb=encoded(picture(1), kind)), Item("k", ("k.png",), window=(8, 8, 24, 24)), **keys)
     assert tile["pixel_sha256"] == pixels.pixel_sha256(shown(tile["rgb"]))
+
+
+def test_what_curate_compares_is_on_the_row() -> None:
+    rgba = np.dstack([picture(1), np.full((40, 48), 255, np.uint8)])
+    rgba[:10, :, 3] = 0
+    made = row(Sample(rgb=encoded(rgba), cloud=np.eye(40, 48, dtype=bool)))
+    seen = shown(made["rgb"])
+    assert made["phash8"] == list(pixels.phash64_dihedral(seen))
+    assert made["look"] == pixels.look(seen)
+    assert made["rgb_quality"] == {**pixels.quality(seen), "nodata": 0.25, "cloud": 40 / 1920}
