@@ -24,7 +24,7 @@ class Verified:
         size: bytes.
         mtime_ns: its time of change then: while both stay the same, so does it.
         sha256: of its content.
-        md5: of its content.
+        md5: of its content, empty where nobody had published one.
     """
 
     size: int

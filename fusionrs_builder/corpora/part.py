@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from fusionrs_builder.corpora.address import Address
 from fusionrs_builder.corpora.check import SNIFFED, unlike
@@ -83,8 +83,7 @@ class Part:
         self.address, self.meter = address, meter
         self.path, self.note_path = folder / f"{address.name}.part", folder / f"{address.name}.json"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.size, self.head = 0, b""
-        self._hashes = _hashes()
+        self._begin()
         try:
             self.note = _Note(**json.loads(self.note_path.read_bytes()))
         except (OSError, ValueError, TypeError):
@@ -125,7 +124,8 @@ class Part:
         Raises:
             Wrong: it is not the published one.
         """
-        sha256, md5 = (each.hexdigest() for each in self._hashes)
+        sha256 = self._hashes[0].hexdigest()
+        md5 = self._hashes[1].hexdigest() if self.address.md5 else ""
         for what, found, published in (
             ("bytes", self.size, self.address.bytes),
             ("md5", md5, self.address.md5),
@@ -143,8 +143,13 @@ class Part:
         self.note_path.unlink(missing_ok=True)
         self.meter.arrived(-self.size)
         self.note = _Note()
+        self._begin()
+
+    def _begin(self) -> None:
         self.size, self.head = 0, b""
-        self._hashes = _hashes()
+        self._hashes = [hashlib.sha256()]
+        if self.address.md5:  # it takes as long as all the rest
+            self._hashes.append(hashlib.md5(usedforsecurity=False))
 
     @property
     def _will_tell(self) -> bool:
@@ -203,14 +208,9 @@ class Part:
 
 def digests(path: Path) -> tuple[str, str]:
     """sha256 and md5 of a file."""
-    hashes = _hashes()
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     with path.open("rb") as handle:
         while chunk := handle.read(CHUNK_BYTES):
-            for each in hashes:
-                each.update(chunk)
-    sha256, md5 = (each.hexdigest() for each in hashes)
-    return sha256, md5
-
-
-def _hashes() -> tuple[Any, Any]:
-    return hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+            sha256.update(chunk)
+            md5.update(chunk)
+    return sha256.hexdigest(), md5.hexdigest()

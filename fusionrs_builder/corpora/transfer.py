@@ -16,6 +16,8 @@ TRIES = 6
 WRONG_TRIES = 3
 """An address may give another file so often."""
 
+LOOK = "See in a browser what the address gives now: it may have moved, or ask for a login"
+
 PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
 """Before the second try, doubled for each further one, less up to a half by chance."""
 
@@ -74,7 +76,8 @@ def _from(part: Part, sources: Sources, url: str) -> Verified:
             tries = 1 if part.size >= most + CHUNK_BYTES else tries + 1
             most = max(most, part.size)
             if tries >= TRIES or wrong >= WRONG_TRIES:
-                raise Unavailable(f"{error}, after {max(tries, wrong)} tries") from None
+                fix = LOOK if isinstance(error, Wrong) else ""
+                raise Unavailable(f"{error}, after {max(tries, wrong)} tries", fix) from None
             pause = min(MAX_PAUSE_S, PAUSE_S * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
             if sources.stop.wait(max(pause, error.after or 0.0)):
                 raise Stopped from None

@@ -16,7 +16,7 @@ import huggingface_hub.constants
 import pytest
 from moto.server import ThreadedMotoServer
 
-from fusionrs_builder.corpora import http, remote, transfer, tree
+from fusionrs_builder.corpora import archive, http, remote, transfer, tree
 from fusionrs_builder.corpora.address import Address
 from fusionrs_builder.corpora.fetch import Fetched, fetch
 from fusionrs_builder.errors import FusionError, UsageError
@@ -176,7 +176,7 @@ def test_more_bytes_than_published(server: FaultyServer, folder: Path, get: Get)
 def test_content_that_is_not_what_its_name_says(
     server: FaultyServer, folder: Path, get: Get, name: str, data: bytes, message: str
 ) -> None:
-    with pytest.raises(FusionError, match=f"corpus c: {name} cannot be fetched: .*{message}.*--from PATH"):
+    with pytest.raises(FusionError, match=f"corpus c: {name} cannot be fetched: .*{message}.*See in a browser .*--from PATH"):
         get(server.put(name, data))
     assert not (folder / "published").exists()
 
@@ -475,11 +475,11 @@ def test_a_kill_while_archives_are_laid_out(
         Address(url=server.put("c.txt", b"c")),
     ]
     expected = {"x/1": b"1", "x/y/2": b"2", "x/3": b"3", "x/y/4": b"4", "same": b"=", "c.txt": b"c"}
-    unpack, replace = tree.unpack, os.replace
+    replace = os.replace
     unpacked: list[str] = []
 
     def noted(parts: Any, into: Path, name: str) -> Any:
-        came = unpack(parts, into, name)
+        came = archive.unpack(parts, into, name)
         unpacked.append(name)
         return came
 
@@ -629,7 +629,7 @@ def test_a_local_file_that_changes_while_it_is_read(
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    import boto3
+    import boto3  # type: ignore[import-untyped]
 
     made = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     made.start()
