@@ -99,13 +99,13 @@ def test_a_band_named_cloud_is_looked_at_where_the_mask_is_named(root: Path) -> 
 
 
 def test_scenes_are_held_a_folder_at_a_time(tmp_path: Path) -> None:
-    for folder in ("a", "b"):
+    for folder in ("a", "b", "c"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "1_B4.tif").touch()
     listed = make(tmp_path, bands={"red": "*_B4.tif"}).items()
     assert next(listed).key == "a/1"
-    (tmp_path / "b/2_B4.tif").touch()  # seen only if the next folder was not looked into before
-    assert [item.key for item in listed] == ["b/1", "b/2"]
+    (tmp_path / "c/2_B4.tif").touch()  # seen only if that folder was not looked into before
+    assert [item.key for item in listed] == ["b/1", "c/1", "c/2"]
 
 
 def test_a_scene_that_cannot_be_opened_is_refused_while_listing(root: Path) -> None:
