@@ -1,5 +1,6 @@
 """MB/s of fetching over loopback: one large file and many small ones, against a plain loop of httpx2 that streams them
-one after the other to disk, hashed alike and without, on the same server in the same run. With `--torture` also the
+one after the other to disk, as it is and with the hash and the sync of each file that `fetch` makes too, on the same
+server in the same run. With `--torture` also the
 bytes that the worst of servers gives, over those of its files, with ten kills.
 
     python -m benchmarks.fetch [--megabytes 400] [--torture]
@@ -8,6 +9,7 @@ bytes that the worst of servers gives, over those of its files, with ten kills.
 import argparse
 import hashlib
 import multiprocessing
+import os
 import random
 import socketserver
 import sys
@@ -62,7 +64,7 @@ def serve(pipe: Connection) -> None:
     server.serve_forever()
 
 
-def plain(urls: list[str], folder: Path, is_hashed: bool) -> None:
+def plain(urls: list[str], folder: Path, is_durable: bool) -> None:
     """One file after the other, as scripts do."""
     with httpx2.Client() as client:
         for number, url in enumerate(urls):
@@ -70,8 +72,11 @@ def plain(urls: list[str], folder: Path, is_hashed: bool) -> None:
             with client.stream("GET", url) as response, (folder / str(number)).open("wb") as handle:
                 for chunk in response.iter_raw():
                     handle.write(chunk)
-                    if is_hashed:
+                    if is_durable:
                         sha256.update(chunk)
+                if is_durable:
+                    handle.flush()
+                    os.fsync(handle.fileno())
 
 
 def ours(urls: list[str], folder: Path) -> None:
@@ -87,8 +92,8 @@ def rates(port: int, megabytes: int) -> dict[str, dict[str, float]]:
         f"{SMALL} files": [f"http://127.0.0.1:{port}/{i}-{size // SMALL}" for i in range(SMALL)],
     }
     contestants: dict[str, Callable[[list[str], Path], None]] = {
-        "plain loop": partial(plain, is_hashed=False),
-        "plain loop, hashed": partial(plain, is_hashed=True),
+        "plain loop": partial(plain, is_durable=False),
+        "plain loop, hashed and synced": partial(plain, is_durable=True),
         "fetch": ours,
     }
     seconds: dict[tuple[str, str], list[float]] = {(what, name): [] for what in published for name in contestants}
@@ -136,7 +141,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     path = machine.save("fetch", result)
     for what, by in found.items():
         for name, rate in by.items():
-            print(f"{what:10} {name:20} {rate:8.1f} MB/s  {rate / by['plain loop']:5.2f} x plain loop")
+            print(f"{what:10} {name:30} {rate:8.1f} MB/s  {rate / by['plain loop']:5.2f} x plain loop")
     if chosen.torture:
         print(f"torture: bytes served / bytes {result['torture']['served_share']}, {told.kills} kills")
     print(path, file=sys.stderr)

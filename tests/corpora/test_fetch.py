@@ -16,9 +16,10 @@ import huggingface_hub.constants
 import pytest
 from moto.server import ThreadedMotoServer
 
-from fusionrs_builder.corpora import archive, http, remote, transfer, tree
+from fusionrs_builder.corpora import archive, http, registry, remote, transfer, tree
 from fusionrs_builder.corpora.address import Address
-from fusionrs_builder.corpora.fetch import Fetched, fetch
+from fusionrs_builder.corpora.fetch import Fetched, _files, fetch
+from fusionrs_builder.corpora.journal import Journal
 from fusionrs_builder.errors import FusionError, UsageError
 from tests.corpora.faulty_server import PAGE, FaultyServer, serving
 from tests.corpora.reading import peak
@@ -176,7 +177,9 @@ def test_more_bytes_than_published(server: FaultyServer, folder: Path, get: Get)
 def test_content_that_is_not_what_its_name_says(
     server: FaultyServer, folder: Path, get: Get, name: str, data: bytes, message: str
 ) -> None:
-    with pytest.raises(FusionError, match=f"corpus c: {name} cannot be fetched: .*{message}.*See in a browser .*--from PATH"):
+    with pytest.raises(
+        FusionError, match=f"corpus c: {name} cannot be fetched: .*{message}.*See in a browser .*--from PATH"
+    ):
         get(server.put(name, data))
     assert not (folder / "published").exists()
 
@@ -520,6 +523,14 @@ def test_a_kill_while_archives_are_laid_out(
 def test_names_that_cannot_be_kept(get: Get, url: str, to: str) -> None:
     with pytest.raises(UsageError, match="would be kept as .*: give it a name with `to`"):
         get(Address(url=url, to=to))
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_addresses_of_the_registry_can_be_fetched(tmp_path: Path, name: str) -> None:
+    entry = registry.entry(name)
+    assert entry
+    plain = [address for address in entry.files if "*" not in address.url]
+    assert len(_files(name, plain, Journal(tmp_path))) == len(plain)
 
 
 def test_two_files_of_one_name(get: Get) -> None:
