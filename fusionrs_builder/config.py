@@ -207,10 +207,23 @@ class CaptionSettings(Section):
 
 
 class CurateSettings(Section):
-    """How records are grouped and split."""
+    """How records are grouped, split and sifted."""
 
     split: Annotated[tuple[float, float, float], Listed] = Field(
-        (0.90, 0.05, 0.05), description="shares of train, validation and test"
+        (0.90, 0.05, 0.05), description="shares of train, validation and test, where no publisher split the records"
+    )
+    phash_radius: int = Field(
+        4, ge=0, le=8, description="bits by which the perceptual hashes of near-duplicates differ, at most"
+    )
+    protect: Annotated[tuple[str, ...], Listed] = Field(
+        (), description="benchmarks to keep out of train, with all that resembles them: CORPUS:SPLIT,..."
+    )
+    min_side: int = Field(32, ge=1, description="pixels of the shorter side, at least")
+    min_entropy: float = Field(0.5, ge=0, le=8, description="bits of the grey levels below which a picture is blank")
+    max_saturation: float = Field(0.5, ge=0, le=1, description="share of black and white pixels, at most")
+    max_nodata: float = Field(0.5, ge=0, le=1, description="share of pixels without data, at most")
+    max_same_caption: int = Field(
+        1000, ge=1, description="records that one published sentence may stand in; more, and it says nothing of them"
     )
 
     @field_validator("split")
@@ -219,6 +232,14 @@ class CurateSettings(Section):
         if min(split) < 0 or abs(sum(split) - 1) > 1e-6:
             raise ValueError("the three shares must be positive and sum to 1, e.g. 0.90,0.05,0.05")
         return split
+
+    @field_validator("protect")
+    @classmethod
+    def _corpus_and_split(cls, protect: tuple[str, ...]) -> tuple[str, ...]:
+        for each in protect:
+            if not re.fullmatch(r"[a-z0-9_-]+:[^:]+", each):
+                raise ValueError(f"{each!r} is no CORPUS:SPLIT, e.g. rsicd:test")
+        return protect
 
 
 class PushSettings(Section):

@@ -128,9 +128,14 @@ def caption(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:
 
 
 def curate(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:
-    """Group equal records and split the groups. `flags`: keys of `config.CurateSettings`."""
+    """Group records that resemble each other, and split the groups. `flags`: keys of `config.CurateSettings`."""
+    from fusionrs_builder.curate import leakage
+
     settings, stage = _configured(workspace, "curate", flags, run)
-    return _run(workspace, stage, run, settings)
+    summary = _run(workspace, stage, run, settings)
+    if not run.dry_run and not summary.waiting:
+        summary.notes += leakage.lines(workspace)
+    return summary
 
 
 def push(workspace: Workspace, *, to: str | None = None, run: Run = Run(), **flags: Any) -> Summary:
@@ -190,7 +195,7 @@ def status(workspace: Workspace) -> dict[str, Any]:
             if not tasks:
                 state["because"] = "nothing to work on yet"
             elif not state["waiting"] and not stage.is_current(workspace):
-                state["because"] = "the card is not of these files"
+                state["because"] = "its card or report is not of these shards"
         except FusionError as error:
             state |= {"because": str(error), "done": len(workspace.footers(stage.writes))}
         if following is None and (state["waiting"] or state["because"]):

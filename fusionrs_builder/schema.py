@@ -138,6 +138,9 @@ COLUMNS = (
     Column("ir_look", pa.binary(), ("ir",), "16 x 16 means of `ir`, a byte each", release=False),
     Column("origin_family", pa.string(), ("rgb",), "corpora known to share images have one family"),
     Column("group_id", pa.string(), ("curation",), "records that must not be split apart share a group"),
+    Column(
+        "grouped_by", _TEXTS, ("curation",), "what joined the record to others of its group, see curate", release=False
+    ),
     Column("split", pa.string(), ("curation",), "train, validation or test; a group lives in one split only"),
     Column("keep", pa.bool_(), ("curation",), "whether the release holds the record", release=False),
     Column("reason", pa.string(), ("ir", "captions", "curation"), "`code: message` when refused", release=False),

@@ -109,6 +109,19 @@ class Workspace(Files):
         except (OSError, pa.ArrowException) as error:
             raise FusionError(f"{self.path(path)} cannot be read ({error}): delete it and run again") from error
 
+    def table(self, layer: str, shard: str, columns: Sequence[str]) -> pa.Table:
+        """Some columns of a whole shard: those of a few bytes a row.
+
+        Raises:
+            FusionError: the shard cannot be read.
+        """
+        path = self.shard_path(layer, shard)
+        try:
+            with self.fs.open(self.path(path), "rb") as handle:
+                return pq.ParquetFile(handle).read(columns=list(columns))
+        except (OSError, pa.ArrowException) as error:
+            raise FusionError(f"{self.path(path)} cannot be read ({error}): delete it and run again") from error
+
     def rows(self, layer: str, shard: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
         """The rows of a shard, one row group in memory at a time."""
         for batch in self.batches(layer, shard, columns):

@@ -71,7 +71,7 @@ class TranslateStage(Stage):
     threads: int | None = None
 
     name: ClassVar[str] = "translate"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...]] = ("rgb",)
     parallel: ClassVar[bool] = False
     writes = "ir"
@@ -229,6 +229,7 @@ def _measures(ir: NDArray[np.uint8], rgb: NDArray[np.uint8] | None) -> Row:
     return {
         "ir_sha256": pixels.pixel_sha256(ir),
         "ir_phash": pixels.phash64(ir),
+        "ir_look": pixels.look(ir),
         "ir_quality": ir_quality(ir, rgb),
     }
 

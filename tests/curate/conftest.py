@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate.stage import CurateStage
+from fusionrs_builder.pixels import look, phash64, phash64_dihedral
 from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import is_done, make
 from fusionrs_builder.workspace import Workspace
@@ -19,6 +22,12 @@ Rows = dict[str, dict[str, Any]]
 
 def sha(text: object) -> str:
     return hashlib.sha256(str(text).encode()).hexdigest()
+
+
+def noise(name: object, side: int = 32) -> NDArray[np.uint8]:
+    """A picture that resembles no other: uint8 [side, side]."""
+    coarse = np.random.default_rng(int(sha(name)[:8], 16)).integers(0, 256, (16, 16), dtype=np.uint8)
+    return np.kron(coarse, np.ones((side // 16, side // 16), np.uint8))
 
 
 @pytest.fixture
@@ -43,11 +52,19 @@ def lay(workspace: Workspace) -> Callable[[Records], None]:
             for record in records:
                 name = f"{corpus}/{record['key']}"
                 pixels = record.get("pixels", name)
+                seen = noise(pixels)
                 ready = {
                     "id": name,
                     "corpus": corpus,
                     "pixel_sha256": sha(pixels),
+                    "phash8": list(phash64_dihedral(seen)),
+                    "look": look(seen),
+                    "rgb_quality": {"entropy": 7.0, "saturation": 0.0, "nodata": None},
+                    "width": 256,
+                    "height": 256,
                     "ir_sha256": sha(f"ir of {pixels}"),
+                    "ir_phash": phash64(noise(f"ir of {pixels}")),
+                    "ir_look": look(noise(f"ir of {pixels}")),
                     "ir_origin": "translated",
                     "scene_captions": ["a field"],
                     "ir_captions": ["a bright field"],
@@ -72,12 +89,13 @@ class Curator:
         self.workspace = workspace
         self.made: list[str] = []
 
-    def __call__(self, split: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0) -> Rows:
+    def __call__(self, split: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0, **settings: Any) -> Rows:
         """Returns the rows of the whole layer, by id."""
-        stage = CurateStage(CurateSettings(split=split), seed)
+        stage = CurateStage(CurateSettings(split=split, **settings), seed)
         pending = [task for task in stage.tasks(self.workspace) if not is_done(self.workspace, stage, task)]
         for task in stage.prepare(self.workspace, pending) if pending else []:
             make(self.workspace, stage, stage.open("cpu"), task)
+        stage.finish(self.workspace)
         self.made = [task.shard for task in pending]
         shards = self.workspace.shards("curation")
         return {row["id"]: row for shard in shards for row in self.workspace.rows("curation", shard)}

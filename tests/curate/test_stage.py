@@ -3,14 +3,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate.stage import CurateStage
-from fusionrs_builder.errors import FusionError
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.pixels import look, phash64, phash64_dihedral
 from fusionrs_builder.workspace import Workspace
 
-from .conftest import Curator
+from .conftest import Curator, noise
 
 Lay = Callable[[Any], None]
 
@@ -165,5 +167,174 @@ def test_the_payload_is_small(lay: Lay, workspace: Workspace) -> None:
     lay({"a-00000": records(1000)})
     stage = CurateStage(CurateSettings(), 0)
     (task,) = stage.prepare(workspace, stage.tasks(workspace))
-    assert len(pickle.dumps(task.payload)) < 10 * 1000 + 1000
+    assert len(pickle.dumps(task.payload)) < 11 * 1000 + 1000
     assert len(pickle.dumps(stage)) < 1000
+
+
+def test_what_joins_records_is_said(lay: Lay, curate: Curator) -> None:
+    near = noise("one").copy()
+    near[:2, :2] ^= 3
+    turned = np.ascontiguousarray(np.rot90(near))
+    pictures = {
+        "turned": {"phash8": list(phash64_dihedral(turned)), "look": look(turned)},
+        "ir": {"ir_phash": phash64(near), "ir_look": look(near)},
+        "ir-again": {"ir_phash": phash64(noise("one")), "ir_look": look(noise("one"))},
+    }
+    lay(
+        {
+            "a-00000": [
+                {"key": "one", "pixels": "one"},
+                {"key": "turned", **pictures["turned"]},
+                {"key": "ir", **pictures["ir"]},
+                {"key": "ir-again", **pictures["ir-again"]},
+                {"key": "said", "publisher_captions": ["Two red planes."]},
+                {"key": "said-again", "publisher_captions": ["two red planes"]},
+                {"key": "model-too", "model_captions": ["Two red planes"]},
+                {"key": "rule", "template_captions": ["two red planes"]},
+                {"key": "here", "bbox": [10, 50, 10.01, 50.01]},
+                {"key": "there", "bbox": [10.005, 50.005, 10.015, 50.015]},
+                {"key": "sequence", "corpus_group": "flight 1"},
+                {"key": "sequence-too", "corpus_group": "flight 1"},
+                *records(9),
+            ]
+        }
+    )
+    rows = curate()
+    groups = [["one", "turned"], ["ir", "ir-again"], ["said", "said-again", "model-too"], ["here", "there"],
+              ["sequence", "sequence-too"]]  # fmt: skip
+    for names, kind in zip(groups, ("look", "infrared", "caption", "place", "publisher"), strict=True):
+        same = [rows[f"a/{name}"] for name in names]
+        assert len({row["group_id"] for row in same}) == len({row["split"] for row in same}) == 1
+        assert all(row["grouped_by"] == [kind] for row in same)
+    assert len({row["group_id"] for row in rows.values()}) == len(groups) + 10
+    assert rows["a/rule"]["grouped_by"] == []
+
+
+def test_the_radius_is_a_setting(lay: Lay, curate: Curator) -> None:
+    hashes = list(phash64_dihedral(noise("x")))
+    lay(
+        {
+            "a-00000": [
+                {"key": "x", "pixels": "x"},
+                {"key": "y", "phash8": [h ^ 0b111 for h in hashes], "look": look(noise("x"))},
+            ]
+        }
+    )
+    assert len({row["group_id"] for row in curate().values()}) == 1
+    assert len({row["group_id"] for row in curate(phash_radius=2).values()}) == 2
+
+
+def test_splits_of_publishers_are_kept(lay: Lay, curate: Curator) -> None:
+    def published(split: str, count: int) -> list[dict[str, Any]]:
+        return [{"key": f"{split}-{n}", "corpus_split": split} for n in range(count)]
+
+    lay(
+        {
+            "a-00000": [*published("train", 60), *published("validation", 20), *published("test", 20)],
+            "b-00000": records(100),
+        }
+    )
+    rows = curate()
+    assert all(row["split"] == name.split("/")[1].split("-")[0] for name, row in rows.items() if name[0] == "a")
+    assert Counter(row["split"] for name, row in rows.items() if name[0] == "b") == {
+        "train": 80,
+        "validation": 10,
+        "test": 10,
+    }
+
+
+def test_a_copy_of_a_test_record_is_not_in_train(lay: Lay, curate: Curator) -> None:
+    lay(
+        {
+            "a-00000": [{"key": str(n), "corpus_split": "train", "pixels": f"p{n}"} for n in range(40)],
+            "b-00000": [{"key": "t", "corpus_split": "test", "pixels": "p7"}, *records(40)],
+        }
+    )
+    rows = curate()
+    assert rows["b/t"]["split"] == rows["a/7"]["split"] == "test"
+    assert rows["b/t"]["keep"], "of equal records the held-out one stays"
+    assert rows["a/7"]["reason"] == "duplicate: same pixels as b/t"
+    # A test record that cannot be released is in the publisher's test split all the same.
+    lay({"b-00000": [{"key": "t", "corpus_split": "test", "pixels": "p7", "ir_reason": "unreadable: x"}, *records(40)]})
+    rows = curate()
+    assert rows["a/7"]["keep"]
+    assert rows["a/7"]["split"] == "test"
+
+
+def test_of_equal_records_the_one_that_people_wrote_about_stays(lay: Lay, curate: Curator) -> None:
+    lay(
+        {
+            "a-00000": [{"key": "x", "pixels": "p"}],
+            "b-00000": [{"key": "x", "pixels": "p", "publisher_captions": ["a dam"]}],
+        }
+    )
+    assert [row["keep"] for row in curate().values()] == [False, True]
+
+
+def test_protected_benchmarks(lay: Lay, curate: Curator) -> None:
+    lay(
+        {
+            "bench-00000": [{"key": str(n), "corpus_split": "bench", "pixels": f"p{n}"} for n in range(10)],
+            "other-00000": [*records(50), {"key": "copy", "pixels": "p3"}],
+        }
+    )
+    rows = curate(protect=("bench:bench",))
+    assert {row["split"] for name, row in rows.items() if name.startswith("bench/")} == {"test"}
+    assert rows["other/copy"]["split"] == "test"
+    with pytest.raises(UsageError, match=r"protect nowhere:test: no corpus nowhere here; there are bench, other"):
+        curate(protect=("nowhere:test",))
+    with pytest.raises(UsageError, match=r"protect bench:test: bench has no split test; it has bench"):
+        curate(protect=("bench:test",))
+    with pytest.raises(ValueError, match=r"'rsicd' is no CORPUS:SPLIT"):
+        CurateSettings(protect=("rsicd",))
+
+
+def test_published_groups_and_splits_of_an_index_stand(lay: Lay, curate: Curator) -> None:
+    """The index of FusionRS grouped its records by the same rule; a search of ours must not move them."""
+
+    def like_p(key: str, **known: Any) -> dict[str, Any]:
+        return {"key": key, "phash8": list(phash64_dihedral(noise("p"))), "look": look(noise("p")), **known}
+
+    lay(
+        {
+            "index-00000": [
+                like_p("1", corpus_group="joint-group:a", corpus_split="train"),
+                like_p("2", corpus_group="joint-group:b", corpus_split="test"),
+                {"key": "3", "corpus_group": "joint-group:a", "corpus_split": "train"},
+            ],
+            "mine-00000": [like_p("copy"), *records(20)],
+            "video-00000": [like_p("1", corpus_group="flight"), {"key": "2", "corpus_group": "flight"}],
+        }
+    )
+    rows = curate()
+    for name in ("1", "3"):
+        row = rows[f"index/{name}"]
+        assert (row["group_id"], row["split"], row["keep"]) == ("joint-group:a", "train", True)
+    assert rows["index/2"]["split"] == "test"
+    others = ["index/2", "mine/copy", "video/1", "video/2"]
+    assert len({rows[name]["group_id"] for name in others}) == 1, "other groups are joined further"
+
+
+def test_what_is_not_worth_keeping(lay: Lay, curate: Curator, workspace: Workspace) -> None:
+    blank = {"entropy": 0.0, "saturation": 1.0, "nodata": None}
+    lay(
+        {
+            "a-00000": [
+                *records(10),
+                {"key": "blank", "rgb_quality": blank},
+                {"key": "small", "width": 20},
+                *({"key": f"same-{n}", "publisher_captions": ["a satellite image"]} for n in range(5)),
+            ]
+        }
+    )
+    rows = curate(max_same_caption=4)
+    reasons = Counter(row["reason"].split(":")[0] for row in rows.values() if row["reason"])
+    assert reasons == {"blank": 1, "too_small": 1, "caption_duplicate": 5}
+    footer = workspace.footer("curation", "a-00000")
+    assert footer is not None
+    assert footer.items == footer.good + 7
+
+
+def test_a_shard_of_which_nothing_is_plain_or_captioned(lay: Lay, curate: Curator) -> None:
+    lay({"a-00000": [{"key": "only", "phash8": [0] * 8, "look": bytes(256), "ir_look": None, "ir_phash": None}]})
+    assert [row["keep"] for row in curate().values()] == [True]

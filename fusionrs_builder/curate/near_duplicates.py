@@ -1,0 +1,162 @@
+"""Near-duplicates: pictures that another encoding, size, flip or rotation tells apart, and nothing else.
+
+Two pictures are linked when their 64-bit perceptual hashes differ in at most `radius` bits, one of them turned in any
+of eight ways, and their looks (16 x 16 grey means) agree in that turn: hashes alone join pictures whose structure is
+one bright corner or none at all. Open sea, snow and other plain pictures have no structure to compare: `is_plain`.
+
+Candidates come from tables (multi-index hashing: Norouzi, Punjani and Fleet, CVPR 2012): 64 bits are cut into
+`radius + 2` blocks or more, so two hashes within `radius` bits agree on two blocks at least; each pair of blocks
+addresses a table. faiss' `IndexBinaryMultiHash`, which does likewise, is slower here: see `benchmarks/curate.py`.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionrs_builder import pixels
+from fusionrs_builder.curate.groups import Keys, Numbers, Pairs
+
+Looks = NDArray[np.uint8]
+"""[N, 256]: looks, a row each."""
+
+MIN_CONTRAST = 6
+"""Grey levels between the 10th and the 90th percentile of a look below which a picture is plain. On 938 tiles of
+Sentinel-2 and Landsat, half of them sea, hashes alone falsely joined 3 tiles at 5 and none at 6."""
+
+MIN_CORRELATION = 0.85
+"""Of two looks. Copies of real tiles (JPEG of quality 50, half the size, turned) stay above 0.91."""
+
+MIN_BLOCKS = 6
+"""So that a table has at most 2^22 places."""
+
+CANDIDATES = 1 << 22
+"""Candidates looked at in one go: some 100 MB."""
+
+VERIFIED = 1 << 14
+"""Pairs of looks compared in one go: some 60 MB."""
+
+LEADERS = 64
+"""Pictures of one hash that are compared with all others of it; what agrees with none of so many is linked anyway."""
+
+_TURNS = np.stack([turned.ravel() for turned in pixels.dihedral(np.arange(256).reshape(16, 16))])
+"""Where each of the 256 values of a look is, in each of the eight turns."""
+
+
+def is_plain(looks: Looks) -> NDArray[np.bool_]:
+    """Which pictures have too little structure to be told from others like them.
+
+    Args:
+        looks: uint8 [N, 256].
+    """
+    low, high = np.percentile(looks, (10, 90), axis=1) if len(looks) else np.zeros((2, 0))
+    found: NDArray[np.bool_] = high - low < MIN_CONTRAST
+    return found
+
+
+def links(hashes: Keys, looks: Callable[[Numbers], Looks], radius: int) -> Pairs:
+    """Find the pictures to be linked: not every pair of a group, but enough to connect it.
+
+    Args:
+        hashes: uint64 [N, T]: the perceptual hash of each picture in each of its first T turns (8, or 1: upright only).
+        looks: gives the looks of some of the pictures, uint8 [n, 256]; asked only for those that may be alike.
+        radius: bits by which two hashes may differ, 0 .. 8.
+
+    Returns:
+        int64 [L, 2]: numbers of the pictures that are linked.
+    """
+    same, alone = _of_one_hash(hashes[:, 0], looks)
+    near = _candidates(hashes[alone], radius)
+    near[:, :2] = alone[near[:, :2]]
+    agree = _agreeing(near, looks)
+    return np.concatenate([same, near[agree, :2]])
+
+
+def _of_one_hash(hashes: Keys, looks: Callable[[Numbers], Looks]) -> tuple[Pairs, Numbers]:
+    """Link pictures of equal hashes, each to a leader. Gives the links, and the pictures that stand for the others."""
+    order = np.argsort(hashes, kind="stable")
+    starts = np.flatnonzero(np.r_[True, hashes[order][1:] != hashes[order][:-1]]) if len(order) else order
+    sizes = np.diff(np.r_[starts, len(order)])
+    rest = order[np.repeat(sizes > 1, sizes)]
+    group = np.repeat(np.arange(len(sizes)), sizes)[np.repeat(sizes > 1, sizes)]
+    alone, found = [order[starts[sizes == 1]]], [np.empty((0, 2), np.int64)]
+    for _ in range(LEADERS):
+        if not len(rest):
+            break
+        first = np.r_[True, group[1:] != group[:-1]]
+        leaders = rest[first][np.cumsum(first) - 1]
+        pairs = np.stack([rest, leaders, np.zeros_like(rest)], axis=1)
+        agree = _agreeing(pairs, looks) | first
+        alone.append(rest[first])
+        found.append(pairs[agree & ~first, :2])
+        rest, group = rest[~agree], group[~agree]
+    if len(rest):
+        first = np.r_[True, group[1:] != group[:-1]]
+        found.append(np.stack([rest, rest[first][np.cumsum(first) - 1]], axis=1))
+    return np.concatenate(found), np.sort(np.concatenate(alone))
+
+
+def _candidates(hashes: Keys, radius: int) -> Numbers:
+    """Pairs within the radius: int64 [C, 3], two pictures and the turn of the first in which they are."""
+    blocks = max(MIN_BLOCKS, radius + 2)
+    edges = np.linspace(0, 64, blocks + 1).round().astype(int)
+    codes = [np.empty(0, np.uint64)]
+    for one, other in combinations(range(blocks), 2):
+        bits = [(int(edges[block]), int(edges[block + 1] - edges[block])) for block in (one, other)]
+        codes.append(np.unique(np.concatenate([codes.pop(), *_within(hashes, bits, radius)])))
+    left, right = codes[0] >> np.uint64(33), (codes[0] >> np.uint64(3)) & np.uint64(2**30 - 1)
+    return np.stack([left, right, codes[0] & np.uint64(7)], axis=1).astype(np.int64)
+
+
+def _within(hashes: Keys, bits: list[tuple[int, int]], radius: int) -> Iterator[Keys]:
+    """Pairs within the radius that agree on the given blocks, as numbers: left in 31 bits, right in 30, turn in 3."""
+
+    def place(values: Keys) -> Numbers:
+        (start, width), (second, more) = bits
+        first = (values >> np.uint64(start)) & np.uint64((1 << width) - 1)
+        then = (values >> np.uint64(second)) & np.uint64((1 << more) - 1)
+        return ((first << np.uint64(more)) | then).astype(np.int64)
+
+    upright = np.ascontiguousarray(hashes[:, 0])
+    places = place(upright)
+    order = np.argsort(places, kind="stable").astype(np.int32)
+    starts = np.zeros((1 << (bits[0][1] + bits[1][1])) + 1, np.int32)
+    np.cumsum(np.bincount(places, minlength=len(starts) - 1), out=starts[1:])
+    for turn in range(hashes.shape[1]):
+        turned = np.ascontiguousarray(hashes[:, turn])
+        asked = place(turned)
+        first, counts = starts[asked], starts[asked + 1] - starts[asked]
+        ends = np.cumsum(counts, dtype=np.int64)
+        at = 0
+        while at < len(ends):
+            before = ends[at - 1] if at else 0
+            upto = max(at + 1, int(np.searchsorted(ends, before + CANDIDATES, side="right")))
+            left = np.repeat(np.arange(at, upto), counts[at:upto])
+            within = np.arange(len(left)) - np.repeat(ends[at:upto] - counts[at:upto] - before, counts[at:upto])
+            right = order[np.repeat(first[at:upto], counts[at:upto]) + within]
+            near = (np.bitwise_count(turned[left] ^ upright[right]) <= radius) & (left != right)
+            yield (left[near].astype(np.uint64) << np.uint64(33)) | (
+                (right[near].astype(np.uint64) << np.uint64(3)) | np.uint64(turn)
+            )
+            at = upto
+
+
+def _agreeing(pairs: Numbers, looks: Callable[[Numbers], Looks]) -> NDArray[np.bool_]:
+    """Whether the looks of each pair agree, the first one turned: bool [C]."""
+    wanted = np.unique(pairs[:, :2])
+    known = looks(wanted)
+    found = np.empty(len(pairs), np.bool_)
+    for start in range(0, len(pairs), VERIFIED):
+        part = pairs[start : start + VERIFIED]
+        left, right = (known[np.searchsorted(wanted, part[:, side])].astype(np.float32) for side in (0, 1))
+        left = np.take_along_axis(left, _TURNS[part[:, 2]], axis=1)
+        found[start : start + VERIFIED] = _correlation(left, right) >= MIN_CORRELATION
+    return found
+
+
+def _correlation(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    left, right = (side - side.mean(axis=1, keepdims=True) for side in (left, right))
+    scale = np.sqrt((left**2).sum(axis=1) * (right**2).sum(axis=1))
+    found: NDArray[np.float32] = (left * right).sum(axis=1) / np.maximum(scale, 1e-6)
+    return found
