@@ -130,7 +130,7 @@ COLUMNS = (
     Column("stretch", pa.list_(STRETCH), ("rgb",), "the linear stretch of each band that was not 8-bit"),
     Column("pixel_sha256", pa.string(), ("rgb",), "sha256 of the decoded pixels of `rgb`, of `ir` where `rgb` is null"),
     Column("phash", pa.uint64(), ("rgb",), "64-bit DCT perceptual hash of the same pixels"),
-    Column("phash8", pa.list_(pa.uint64()), ("rgb",), "phash of its eight flips and rotations", release=False),
+    Column("phash16", pa.list_(pa.uint64()), ("rgb",), "phash of its eight turns, and of these cropped", release=False),
     Column("look", pa.binary(), ("rgb",), "16 x 16 means of the luma, a byte each", release=False),
     Column("rgb_quality", RGB_QUALITY, ("rgb",), "saturation, entropy, nodata and cloud of the picture", release=False),
     Column("ir_sha256", pa.string(), ("ir",), "sha256 of the decoded pixels of `ir`"),

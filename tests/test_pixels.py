@@ -171,3 +171,12 @@ def test_phash_is_near_for_a_recompressed_picture_and_far_for_another():
 
     assert far(pixels.rgb_array(pixels.encode_jpeg(scene, quality=60))) <= 4
     assert far(np.rot90(scene)) > 10
+
+
+def test_the_cropped_hashes_are_those_of_the_picture_within():
+    array = picture(3, 200, 200)
+    within = np.ascontiguousarray(array[3:-3, 3:-3])
+    hashes = pixels.described(array)["phash16"]
+    assert hashes[:8] == list(pixels.phash64_dihedral(array))
+    for found, expected in zip(hashes[8:], pixels.phash64_dihedral(within), strict=True):
+        assert (found ^ expected).bit_count() <= 2

@@ -79,7 +79,7 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
         "stretch": _stretch(sample, stretch),
         "pixel_sha256": pixels.pixel_sha256(shown),
         "phash": seen["phash"],
-        "phash8": seen["phash8"],
+        "phash16": seen["phash16"],
         "look": seen["look"],
         "rgb_quality": {
             "saturation": seen["saturation"],

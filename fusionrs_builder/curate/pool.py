@@ -17,7 +17,7 @@ from fusionrs_builder.curate.groups import Keys, Numbers
 from fusionrs_builder.shards import Row, corpus_of
 from fusionrs_builder.workspace import Workspace
 
-TURNS = 8
+TURNS = 16
 LOOK_BYTES = 256
 
 STANDING = "joint-group:"
@@ -48,7 +48,7 @@ class Pool:
         standing: as `published`, of groups that were made by the rule of this package: they are not joined further.
         pixels, infrared: uint64 [N], keys of the decoded pixels of the two views.
         seen: as `infrared`, of views that a sensor measured.
-        hashes: uint64 [N, 8], perceptual hashes of the first view in its eight turns.
+        hashes: uint64 [N, 16], perceptual hashes of the first view in its eight turns, and in these cropped.
         infrared_hashes: uint64 [N, 1], of the infrared view.
         plain, infrared_plain: bool [N], whether the view has too little structure to be compared by its hash.
         captioned: bool [N], whether the record has a caption by a person.
@@ -172,12 +172,12 @@ def _part(
     columns: dict[str, Any] = {
         name: np.array(values, type_) for name, values, type_ in zip(names, zip(*rows, strict=True), types, strict=True)
     }
-    rgb = workspace.table("rgb", shard, ["id", "phash8", "look"])
+    rgb = workspace.table("rgb", shard, ["id", "phash16", "look"])
     ir_table = workspace.table("ir", shard, ["ir_phash", "ir_look"])
     return {
         **columns,
         "id": rgb["id"].cast(pa.large_string()).combine_chunks(),
-        "hashes": np.array(rgb["phash8"].to_pylist(), np.uint64).reshape(-1, TURNS),
+        "hashes": np.array(rgb["phash16"].to_pylist(), np.uint64).reshape(-1, TURNS),
         "plain": near_duplicates.is_plain(_looks(rgb["look"])),
         "infrared_hashes": ir_table["ir_phash"].fill_null(0).to_numpy().astype(np.uint64)[:, None],
         "infrared_plain": near_duplicates.is_plain(_looks(ir_table["ir_look"])),

@@ -356,6 +356,7 @@ def test_what_curate_compares_is_on_the_row() -> None:
     rgba[:10, :, 3] = 0
     made = row(Sample(rgb=encoded(rgba), cloud=np.eye(40, 48, dtype=bool)))
     seen = shown(made["rgb"])
-    assert made["phash8"] == list(pixels.phash64_dihedral(seen))
+    assert made["phash16"] == pixels.described(seen)["phash16"]
+    assert made["phash16"][:8] == list(pixels.phash64_dihedral(seen))
     assert made["look"] == pixels.look(seen)
     assert made["rgb_quality"] == {**pixels.quality(seen), "nodata": 0.25, "cloud": 40 / 1920}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate.stage import CurateStage
-from fusionrs_builder.pixels import look, phash64, phash64_dihedral
+from fusionrs_builder.pixels import described, look, phash64
 from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import is_done, make
 from fusionrs_builder.workspace import Workspace
@@ -57,7 +57,7 @@ def lay(workspace: Workspace) -> Callable[[Records], None]:
                     "id": name,
                     "corpus": corpus,
                     "pixel_sha256": sha(pixels),
-                    "phash8": list(phash64_dihedral(seen)),
+                    "phash16": described(seen)["phash16"],
                     "look": look(seen),
                     "rgb_quality": {"entropy": 7.0, "saturation": 0.0, "nodata": None},
                     "width": 256,

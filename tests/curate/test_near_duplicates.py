@@ -17,7 +17,7 @@ Picture = NDArray[np.uint8]
 
 
 def hashes_of(pictures: list[Picture]) -> groups.Keys:
-    return np.array([pixels.phash64_dihedral(picture) for picture in pictures], np.uint64)
+    return np.array([pixels.described(picture)["phash16"] for picture in pictures], np.uint64)
 
 
 def looks_of(pictures: list[Picture]) -> NDArray[np.uint8]:
@@ -66,6 +66,15 @@ def test_copies_are_found_and_nothing_else(scenes: list[Picture], name: str) -> 
     found = grouped([*scenes, *copies])
     assert found[: len(scenes)] == found[len(scenes) :]
     assert len(set(found)) == len(scenes)
+
+
+@pytest.mark.parametrize("margin", [2, 3])
+def test_nearly_all_cropped_copies_are_found_turned_or_not(scenes: list[Picture], margin: int) -> None:
+    cropped = [np.ascontiguousarray(np.rot90(scene[margin:-margin, margin:-margin])) for scene in scenes]
+    found = grouped([*scenes, *cropped])
+    together = sum(one == other for one, other in zip(found[: len(scenes)], found[len(scenes) :], strict=True))
+    assert together >= 0.95 * len(scenes)
+    assert len(set(found)) == 2 * len(scenes) - together
 
 
 @settings(max_examples=25, deadline=None)

@@ -9,7 +9,7 @@ import pytest
 from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate.stage import CurateStage
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.pixels import look, phash64, phash64_dihedral
+from fusionrs_builder.pixels import described, look, phash64
 from fusionrs_builder.workspace import Workspace
 
 from .conftest import Curator, noise
@@ -176,7 +176,7 @@ def test_what_joins_records_is_said(lay: Lay, curate: Curator) -> None:
     near[:2, :2] ^= 3
     turned = np.ascontiguousarray(np.rot90(near))
     pictures = {
-        "turned": {"phash8": list(phash64_dihedral(turned)), "look": look(turned)},
+        "turned": {"phash16": described(turned)["phash16"], "look": look(turned)},
         "ir": {"ir_phash": phash64(near), "ir_look": look(near)},
         "ir-again": {"ir_phash": phash64(noise("one")), "ir_look": look(noise("one"))},
     }
@@ -211,12 +211,12 @@ def test_what_joins_records_is_said(lay: Lay, curate: Curator) -> None:
 
 
 def test_the_radius_is_a_setting(lay: Lay, curate: Curator) -> None:
-    hashes = list(phash64_dihedral(noise("x")))
+    hashes = described(noise("x"))["phash16"]
     lay(
         {
             "a-00000": [
                 {"key": "x", "pixels": "x"},
-                {"key": "y", "phash8": [h ^ 0b111 for h in hashes], "look": look(noise("x"))},
+                {"key": "y", "phash16": [h ^ 0b111 for h in hashes], "look": look(noise("x"))},
             ]
         }
     )
@@ -293,7 +293,7 @@ def test_published_groups_and_splits_of_an_index_stand(lay: Lay, curate: Curator
     """The index of FusionRS grouped its records by the same rule; a search of ours must not move them."""
 
     def like_p(key: str, **known: Any) -> dict[str, Any]:
-        return {"key": key, "phash8": list(phash64_dihedral(noise("p"))), "look": look(noise("p")), **known}
+        return {"key": key, "phash16": described(noise("p"))["phash16"], "look": look(noise("p")), **known}
 
     lay(
         {
@@ -336,5 +336,5 @@ def test_what_is_not_worth_keeping(lay: Lay, curate: Curator, workspace: Workspa
 
 
 def test_a_shard_of_which_nothing_is_plain_or_captioned(lay: Lay, curate: Curator) -> None:
-    lay({"a-00000": [{"key": "only", "phash8": [0] * 8, "look": bytes(256), "ir_look": None, "ir_phash": None}]})
+    lay({"a-00000": [{"key": "only", "phash16": [0] * 16, "look": bytes(256), "ir_look": None, "ir_phash": None}]})
     assert [row["keep"] for row in curate().values()] == [True]
