@@ -40,7 +40,7 @@ def test_what_has_no_area_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"{}", b'{"features": 3}', b'{"features": [3]}', b"\xff\xfe",
+    [b"", b"[]", b"{}", b"[" * 100_000, b'{"features": 3}', b'{"features": [3]}', b"\xff\xfe",
      b'{"features": [{"geometry": {"type": "Polygon"}}]}',
      b'{"features": [{"properties": {"name": "a"}, "geometry": {"type": "Polygon", "coordinates": [[["x", 1]]]}}]}'],
 )  # fmt: skip

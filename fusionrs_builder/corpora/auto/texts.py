@@ -10,7 +10,7 @@ import ijson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fusionrs_builder.corpora import tables
+from fusionrs_builder.corpora import json_stream, tables
 from fusionrs_builder.corpora.auto.glimpse import Glimpse, Layout
 from fusionrs_builder.corpora.formats.caption_json import CAPTION_KEYS, IMAGE_KEYS
 from fusionrs_builder.corpora.reader import stem
@@ -67,7 +67,7 @@ def _json_shape(seen: Glimpse, path: str) -> Layout | None:
     keys: dict[str, set[str]] = {}
     try:
         with (seen.root / path).open("rb") as handle:
-            events = ijson.parse(handle, multiple_values=True)
+            events = json_stream.events(handle, multiple_values=True)
             for prefix, event, value in itertools.islice(events, EVENTS):
                 if event == "map_key":
                     if prefix == "":
