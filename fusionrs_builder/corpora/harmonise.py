@@ -1,6 +1,8 @@
 """From what a reader found to one row of the rgb layer: checked, upright, 8-bit, resized or cut where asked, hashed."""
 
+import itertools
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,10 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
     shown = first.shown(encoded)
     seen = pixels.described(shown)
     rights = sample.rights or settings
+    labels = _labels(item, sample, boxes, settings)
+    _check_text(
+        labels, (box["label"] for box in boxes), sample.captions, sample.template_captions, sample.model_captions
+    )
     return {
         "id": f"{corpus}/{item.key}",
         "rgb": _image(rgb_file, name),
@@ -58,7 +64,7 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
         "publisher_captions": sample.captions,
         "template_captions": sample.template_captions,
         "model_captions": sample.model_captions,
-        "labels": _labels(item, sample, boxes, settings),
+        "labels": labels,
         "boxes": boxes,
         "width": shown.shape[1],
         "height": shown.shape[0],
@@ -142,6 +148,15 @@ def _labels(item: Item, sample: Sample, boxes: list[objects.Box], settings: Corp
     scene = [settings.label_names.get(label, label) for label in (*item.labels, *sample.labels)]
     found = [*settings.labels, *scene, *sorted({box["label"] for box in boxes})]
     return [label for label in dict.fromkeys(found) if label not in settings.ignore_labels]
+
+
+def _check_text(*texts: Iterable[str]) -> None:
+    """Raise Refused where a text holds what no UTF-8 can: JSON may escape half a character."""
+    for text in itertools.chain(*texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Refused("bad_encoding", f"a caption or label is no text: {text!r}") from None
 
 
 def _stretch(sample: Sample, stretch: Stretch) -> list[dict[str, Any]]:

@@ -359,3 +359,10 @@ def test_what_curate_compares_is_on_the_row() -> None:
     assert made["phash8"] == list(pixels.phash64_dihedral(seen))
     assert made["look"] == pixels.look(seen)
     assert made["rgb_quality"] == {**pixels.quality(seen), "nodata": 0.25, "cloud": 40 / 1920}
+
+
+def test_half_a_character_is_refused_rather_than_stopping_the_build() -> None:
+    data = encoded(picture(1))
+    assert refusal(Sample(rgb=data, labels=["\ud800"])) == "bad_encoding"
+    assert refusal(Sample(rgb=data, captions=["\ud800"])) == "bad_encoding"
+    assert refusal(Sample(rgb=data, boxes=[box("\ud800", 1, 1, 9, 9)]), ignore_labels="\ud800") == "bad_encoding"
