@@ -8,10 +8,10 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tomlkit
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from fusionrs_builder.errors import UsageError
 
@@ -21,6 +21,16 @@ if TYPE_CHECKING:  # pyarrow is not needed to show the help of a command
 CONFIG = "fusionrs.toml"
 
 Band = Literal["nir", "swir", "mwir", "lwir"]
+
+BANDS = ("red", "green", "blue", *get_args(Band), "cloud")
+"""What `bands` may name."""
+
+ROLES = ("image", "ir", "caption", "label", "split", "id", "where", "prompt", "class", "score", "x", "y", "w", "h",
+         "cx", "cy", *(f"{axis}{corner}" for corner in range(1, 5) for axis in "xy"))  # fmt: skip
+"""What `columns` may name."""
+
+GROUPS = {"split_pattern": {"split"}, "label_pattern": {"label"}, "acquired": {"y"}}
+"""Groups without which a pattern finds nothing."""
 
 
 def _from_text(value: Any) -> Any:
@@ -143,12 +153,24 @@ class CorpusSettings(Section):
 
     @field_validator("acquired", "split_pattern", "label_pattern", "pair_key")
     @classmethod
-    def _is_a_pattern(cls, pattern: str) -> str:
+    def _is_a_pattern(cls, pattern: str, info: ValidationInfo) -> str:
         try:
-            re.compile(pattern)
+            found = re.compile(pattern)
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from None
+        if pattern and (missing := GROUPS.get(info.field_name or "", set()) - found.groupindex.keys()):
+            raise ValueError(f"the regular expression needs a group of the name {missing.pop()}, as in (?P<name>...)")
+        if pattern and not found.groups:
+            raise ValueError("the regular expression needs a group, in ( )")
         return pattern
+
+    @field_validator("bands", "columns")
+    @classmethod
+    def _names_are_known(cls, table: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        known = BANDS if info.field_name == "bands" else ROLES
+        if other := [name for name in table if name not in known]:
+            raise ValueError(f"{other[0]} is none of {', '.join(known)}")
+        return table
 
     @field_validator("annotations", "masks")
     @classmethod
