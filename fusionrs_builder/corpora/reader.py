@@ -246,9 +246,15 @@ class Reader(ABC):
 
     def images(self) -> Iterator[str]:
         """Image files below the corpus folder that match `include`, relative, in no particular order."""
-        for path in walk(self.root):
-            if path.lower().endswith(self.suffixes) and fnmatch.fnmatch(path, self.settings.include or "*"):
-                yield path
+        return filter(self.is_included, self.all_images())
+
+    def all_images(self) -> Iterator[str]:
+        """Image files, also those that `include` leaves out."""
+        return (path for path in walk(self.root) if path.lower().endswith(self.suffixes))
+
+    def is_included(self, path: str) -> bool:
+        """Whether `include` does not leave a path out."""
+        return fnmatch.fnmatch(path, self.settings.include or "*")
 
     def bytes_of(self, path: str) -> bytes:
         """A file of the corpus.
