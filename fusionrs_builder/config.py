@@ -29,7 +29,7 @@ ROLES = ("image", "ir", "caption", "label", "split", "id", "where", "prompt", "c
          "cx", "cy", *(f"{axis}{corner}" for corner in range(1, 5) for axis in "xy"))  # fmt: skip
 """What `columns` may name."""
 
-GROUPS = {"split_pattern": {"split"}, "label_pattern": {"label"}, "acquired": {"y"}}
+GROUPS = {"split_pattern": {"split"}, "group_pattern": {"group"}, "label_pattern": {"label"}, "acquired": {"y"}}
 """Groups without which a pattern finds nothing."""
 
 
@@ -96,6 +96,9 @@ class CorpusSettings(Section):
         default_factory=dict, description="lists of image names a split: train=train.txt,test=test.txt"
     )
     split_pattern: str = Field("", description="regular expression with a group split, matched on an image's path")
+    group_pattern: str = Field(
+        "", description="regular expression with a group group: images in which it finds the same stay in one split"
+    )
     label_pattern: str = Field("", description="regular expression with a group label, matched on an image's path")
     image_store: str = Field("", description="format of the images that a text table is joined to, e.g. bands")
     masks: str = Field("", description="mask of an image, relative to it: ../masks_png/{stem}.png")
@@ -151,7 +154,7 @@ class CorpusSettings(Section):
     source_revision: str = Field("", description="commit, version or date of the copy")
     family: str = Field("", description="corpora that share images have one family")
 
-    @field_validator("acquired", "split_pattern", "label_pattern", "pair_key")
+    @field_validator("acquired", "split_pattern", "group_pattern", "label_pattern", "pair_key")
     @classmethod
     def _is_a_pattern(cls, pattern: str, info: ValidationInfo) -> str:
         try:

@@ -71,7 +71,7 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
         "corpus": corpus,
         "corpus_key": item.key,
         "corpus_split": item.split or None,
-        "corpus_group": item.group or None,
+        "corpus_group": item.group or _group(item, corpus, settings),
         "source_url": rights.source_url or None,
         "source_revision": rights.source_revision or None,
         "license": rights.license or None,
@@ -148,6 +148,13 @@ def _labels(item: Item, sample: Sample, boxes: list[objects.Box], settings: Corp
     scene = [settings.label_names.get(label, label) for label in (*item.labels, *sample.labels)]
     found = [*settings.labels, *scene, *sorted({box["label"] for box in boxes})]
     return [label for label in dict.fromkeys(found) if label not in settings.ignore_labels]
+
+
+def _group(item: Item, corpus: str, settings: CorpusSettings) -> str | None:
+    """What `group_pattern` finds in the path of the image, under the name of the corpus."""
+    path = item.files[0] if item.files else item.key
+    match = re.search(settings.group_pattern, path) if settings.group_pattern else None
+    return f"{corpus}/{match['group']}" if match else None
 
 
 def _check_text(*texts: Iterable[str]) -> None:

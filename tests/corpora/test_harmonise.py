@@ -366,3 +366,14 @@ def test_half_a_character_is_refused_rather_than_stopping_the_build() -> None:
     assert refusal(Sample(rgb=data, labels=["\ud800"])) == "bad_encoding"
     assert refusal(Sample(rgb=data, captions=["\ud800"])) == "bad_encoding"
     assert refusal(Sample(rgb=data, boxes=[box("\ud800", 1, 1, 9, 9)]), ignore_labels="\ud800") == "bad_encoding"
+
+
+def test_images_of_one_sequence_are_one_group() -> None:
+    sample, pattern = Sample(rgb=encoded(picture(1))), "(?P<group>V\\d+)/"
+    frames = [
+        Item(f"k{n}", (path,)) for n, path in enumerate(["V1/rgb/1.jpg", "V1/rgb/2.jpg", "V2/rgb/1.jpg", "1.jpg"])
+    ]
+    found = [row(sample, item, group_pattern=pattern)["corpus_group"] for item in frames]
+    assert found == ["c/V1", "c/V1", "c/V2", None]
+    published = Item("k", ("V1/rgb/1.jpg",), group="joint-group:1")
+    assert row(sample, published, group_pattern=pattern)["corpus_group"] == "joint-group:1"
