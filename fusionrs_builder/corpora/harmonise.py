@@ -145,7 +145,7 @@ def _cloud(sample: Sample, settings: CorpusSettings) -> float | None:
 
 def _labels(item: Item, sample: Sample, boxes: list[objects.Box], settings: CorpusSettings) -> list[str]:
     """Class names of the scene, then of its objects, each once, under the names the settings give them."""
-    scene = [settings.label_names.get(label, label) for label in (*item.labels, *sample.labels)]
+    scene = objects.renamed((*item.labels, *sample.labels), settings.label_names)
     found = [*settings.labels, *scene, *sorted({box["label"] for box in boxes})]
     return [label for label in dict.fromkeys(found) if label not in settings.ignore_labels]
 

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from fusionrs_builder import pixels
 from fusionrs_builder.config import CorpusSettings
+from fusionrs_builder.corpora import registry
 from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.reader import Item, Refused, Sample, box
 from tests.conftest import encoded, picture
@@ -304,6 +305,14 @@ def test_labels_get_their_right_names() -> None:
     )
     assert made["labels"] == ["baseball field", "freight car"]
     assert [each["label"] for each in made["boxes"]] == ["freight car", "*"]
+
+
+@pytest.mark.parametrize("copy", ["expresswayservicearea", "Expressway-Service-area", "expressway_service area"])
+def test_copies_of_a_corpus_spell_its_labels_differently(copy: str) -> None:
+    entry = registry.entry("dior")
+    assert entry
+    made = harmonise(Item("k"), Sample(rgb=encoded(picture(1)), boxes=[box(copy, 1, 1, 9, 9)]), "c", entry.settings, {})
+    assert made["labels"] == ["expressway service area"]
 
 
 def test_text_is_kept_apart_by_origin_and_groups_and_splits_are_the_publishers() -> None:
