@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fusionrs_builder.config import BuildSettings
-from fusionrs_builder.corpora.reader import Item
+from fusionrs_builder.corpora.reader import Item, printable
 from fusionrs_builder.corpora.spool import Spool
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.workspace import Workspace
@@ -106,9 +106,10 @@ def _storable(item: Item) -> tuple[str, dict[str, Any]]:
     try:
         json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        key = item.key.encode(errors="backslashreplace").decode()
-        said = f"{key}: the name of a file or folder is not UTF-8; rename it, e.g. with convmv"
-        return key, Item(key, bytes=item.bytes, fault=("bad_name", said)).to_json()
+        said = f"{item.key}: the name of a file or folder is not UTF-8; rename it, e.g. with convmv"
+        reason, message = item.fault or ("bad_name", said)
+        key = printable(item.key)
+        return key, Item(key, bytes=item.bytes, fault=(reason, printable(message))).to_json()
     return item.key, values
 
 

@@ -350,6 +350,11 @@ def stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
+def printable(text: str) -> str:
+    """A text with escapes in place of what UTF-8 cannot hold: names of files and JSON may hold half a character."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def stem(path: str) -> str:
     """A path without its suffix: the usual key of an image."""
     return path.rsplit(".", 1)[0] if "." in path.rsplit("/", 1)[-1] else path

@@ -22,7 +22,7 @@ from fusionrs_builder.config import BuildSettings, CorpusSettings
 from fusionrs_builder.corpora import formats, published
 from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.item_list import ItemList
-from fusionrs_builder.corpora.reader import Item, Reader, Refused, stamp, walk
+from fusionrs_builder.corpora.reader import Item, Reader, Refused, printable, stamp, walk
 from fusionrs_builder.corpora.views import Stretch
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.shards import Row, corpus_of
@@ -227,7 +227,7 @@ class DownloadStage(Stage):
                         raise Refused(*item.fault)
                     yield harmonise(item, reader.read(item), corpus, settings, stretch)
                 except Refused as refused:
-                    yield Reject(item.key, refused.reason, refused.message, (*item.files, *item.annotations))
+                    yield Reject(item.key, refused.reason, printable(refused.message), (*item.files, *item.annotations))
 
         return worker
 

@@ -60,3 +60,5 @@ def test_a_name_that_no_file_of_ours_can_hold_is_a_fault() -> None:
     assert item.fault
     assert item.fault[0] == "bad_name"
     assert "A/b\\udcff" in item.fault[1]
+    told = Item("k", fault=("missing_image", "no image \ud800"))
+    assert ItemList.of([told], "key", BuildSettings()).shard(0)[0].fault == ("missing_image", "no image \\ud800")
