@@ -298,7 +298,7 @@ class Reader(ABC):
             with Image.open(self.root / path) as image:
                 lying = image.getexif().get(ORIENTATION, 1) >= 5  # turned by a quarter when it is made upright
                 return (image.height, image.width) if lying else image.size
-        except (OSError, ValueError, Image.DecompressionBombError):
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return 0, 0
 
 

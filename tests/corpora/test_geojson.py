@@ -49,3 +49,10 @@ def test_malformed_files_are_refused(data: bytes) -> None:
         objects(data, "a.geojson", lambda ring: [(float(x), float(y)) for x, y in ring], "")
     assert caught.value.reason == "malformed_annotation"
     assert "a.geojson" in caught.value.message
+
+
+def test_a_number_beyond_all_maps_is_refused() -> None:
+    ring = [[10**400, 0], *SQUARE[1:]]
+    data = json.dumps({"features": [feature({"type": "Polygon", "coordinates": [ring]}, name="a")]}).encode()
+    with pytest.raises(Refused, match="malformed_annotation: a.geojson"):
+        objects(data, "a.geojson", lambda points: [(float(x), float(y)) for x, y in points], "")

@@ -110,6 +110,14 @@ def test_damaged_images_are_refused() -> None:
     assert refusal(Sample()) == "no_image"
 
 
+def test_damaged_exif_is_refused() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(picture(1), "WEBP", exif=exif)
+    assert row(Sample(rgb=data))["width"] == 40, "turned"
+    assert refusal(Sample(rgb=data.replace(b"MM\0*", b"MM\xff*"))) == "unreadable_image"
+
+
 def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert refusal(Sample(rgb=encoded(picture(1)))) == "too_large"
