@@ -134,6 +134,9 @@ class CorpusSettings(Section):
     )
     year: int | None = Field(None, ge=1972, le=2100, description="stac: year of acquisition")
     max_scenes: int = Field(4, ge=1, description="stac: scenes at most, the clearest first")
+    gsd_range: Annotated[tuple[float, float] | None, Listed] = Field(
+        None, description="metres per pixel, finest and coarsest, outside which a record is refused: 0.1,1"
+    )
     acquired: str = Field("", description="regular expression with groups y, m, d that finds the date in a key")
     image_size: int | None = Field(
         None, ge=16, le=4096, description="resize so that the shorter side has this many pixels"

@@ -99,7 +99,9 @@ def _examples(workspace: Workspace, tasks: Sequence[Task]) -> list[str]:
         footer = workspace.footer("rgb", shard)
         if footer and any((corpus_of(shard), reason) not in found for reason in footer.refused):
             for row in workspace.rows("rejects", shard, ["key", "reason", "message"]):
-                found.setdefault((corpus_of(shard), row["reason"]), f"{row['key']}: {row['message']}")
+                key, message = row["key"], row["message"]
+                text = message if message.startswith(key) else f"{key}: {message}"
+                found.setdefault((corpus_of(shard), row["reason"]), text)
     return [f"{corpus}: {reason}, for one {text}" for (corpus, reason), text in sorted(found.items())]
 
 

@@ -255,7 +255,7 @@ def test_what_was_refused_is_said_with_an_example_a_reason(ws: Workspace, class_
     for _ in range(2):  # made, and found done
         notes = download(ws, "c", from_=str(root), format="class-folders", license="MIT", run=ONE).notes
         assert notes == [
-            "c: missing_label, for one alone: alone.jpg lies in no class folder",
+            "c: missing_label, for one alone.jpg lies in no class folder",
             "c: unreadable_image, for one River/bad: no known image format (starts with b'not an i')",
         ]
 

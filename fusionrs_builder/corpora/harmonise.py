@@ -1,6 +1,7 @@
 """From what a reader found to one row of the rgb layer: checked, upright, 8-bit, resized or cut where asked, hashed."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -28,10 +29,11 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
         stretch: of its bands that are not 8-bit.
 
     Raises:
-        Refused: unreadable, too small, without data, cloudy, of a depth no stretch is known for, of views that do not
-            match, or with a box outside the image.
+        Refused: unreadable, too small, without data, cloudy, of a resolution that is not wanted, of a depth no stretch
+            is known for, of views that do not match, with a box outside the image, or with text that is none.
     """
     cloud = _cloud(sample, settings)
+    _check_gsd(sample.gsd_m, settings)
     rgb = views.visible(sample, item.window, settings, stretch)
     ir = views.infrared(sample, item.window, settings, stretch)
     boxes, rgb, ir = _framed(item, sample, settings, rgb, ir)
@@ -141,6 +143,13 @@ def _cloud(sample: Sample, settings: CorpusSettings) -> float | None:
     if share > settings.max_cloud:
         raise Refused("cloudy", f"{share:.0%} lies under cloud; max_cloud is {settings.max_cloud:.0%}")
     return share
+
+
+def _check_gsd(gsd_m: float | None, settings: CorpusSettings) -> None:
+    """Raise Refused where a corpus of mixed resolutions holds one that is not wanted; one that is not known stays."""
+    low, high = settings.gsd_range or (0, math.inf)
+    if gsd_m and not low <= gsd_m <= high:
+        raise Refused("other_gsd", f"{gsd_m:g} m per pixel; gsd_range is {low:g} to {high:g}")
 
 
 def _labels(item: Item, sample: Sample, boxes: list[objects.Box], settings: CorpusSettings) -> list[str]:

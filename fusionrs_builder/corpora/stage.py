@@ -73,7 +73,7 @@ class DownloadStage(Stage):
     _reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     name: ClassVar[str] = "download"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     writes = "rgb"
 
     def params(self) -> Mapping[str, Any]:

@@ -338,6 +338,14 @@ def test_cloud_above_the_limit_is_refused() -> None:
     assert row(sample, max_cloud=0.5)["width"] == 48
 
 
+def test_mixed_resolutions_are_kept_on_the_row_or_refused_where_not_wanted() -> None:
+    data = encoded(picture(1))
+    assert [row(Sample(rgb=data, gsd_m=gsd))["gsd_m"] for gsd in (0.3, 10.0)] == [0.3, 10.0]
+    assert row(Sample(rgb=data, gsd_m=0.3), gsd_range="0.1,1")["gsd_m"] == 0.3
+    assert refusal(Sample(rgb=data, gsd_m=10.0), gsd_range="0.1,1") == "other_gsd"
+    assert row(Sample(rgb=data), gsd_range="0.1,1")["gsd_m"] is None
+
+
 def test_physical_values_keep_the_sensors_integers_and_their_scale() -> None:
     raw = np.full((20, 20), 40000, np.uint16)
     kelvin = (raw * 0.00341802 + 149.0).astype(np.float32)
