@@ -29,6 +29,12 @@ ROLES = ("image", "ir", "caption", "label", "split", "id", "where", "prompt", "c
          "cx", "cy", *(f"{axis}{corner}" for corner in range(1, 5) for axis in "xy"))  # fmt: skip
 """What `columns` may name."""
 
+PLAINLY = {
+    "dict_type": "no table: give pairs, e.g. red=1,green=2",
+    "missing": "missing: give as many values as it has, e.g. 0.9,0.05,0.05",
+}
+"""What pydantic says of a value in its own terms."""
+
 GROUPS = {"split_pattern": {"split"}, "group_pattern": {"group"}, "label_pattern": {"label"}, "acquired": {"y"}}
 """Groups without which a pattern finds nothing."""
 
@@ -352,7 +358,8 @@ def _explain(item: Any) -> str:
     key = ".".join(parts)
     if item["type"] != "extra_forbidden":
         given = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
-        return f"{key}: {item['msg'].removeprefix('Value error, ')}{given}"
+        said = PLAINLY.get(item["type"], item["msg"].removeprefix("Value error, "))
+        return f"{key}: {said}{given}"
     model: Any = Settings
     for part in parts[:-1]:
         model = CorpusSettings if model is None else {**_sections(), "corpora": None}.get(part, model)

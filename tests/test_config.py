@@ -26,6 +26,8 @@ def test_defaults_hold_without_a_file(ws: Workspace) -> None:
         ("[corpora.'A b']\nformat = 'voc'", "lower-case letters, digits, - and _ only"),
         ("[push]\nname = '../x'", r"push\.name"),
         ("[corpora.a]\nacquired = '('", r"corpora\.a\.acquired: not a regular expression"),
+        ("[corpora.a]\nclasses = 'a'", r"corpora\.a\.classes: no table: give pairs, e\.g\. red=1,green=2 \(got"),
+        ("[corpora.a]\nbbox = '1,2'", r"corpora\.a\.bbox\.2: missing: give as many values as it has"),
         ("[corpora.a]\nsplit_pattern = '(a)'", r"corpora\.a\.split_pattern: .*needs a group of the name split"),
         ("[corpora.a]\npair_key = 'a'", r"corpora\.a\.pair_key: .*needs a group"),
         ("[corpora.a]\nbands = { rot = '1' }", r"corpora\.a\.bands: rot is none of red, green"),
