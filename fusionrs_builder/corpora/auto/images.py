@@ -151,6 +151,8 @@ def rasters(seen: Glimpse) -> Layout | None:
         names = ", ".join(filter(None, source.descriptions)) or "without names"
         if not {"red", "green", "blue"} <= told.keys() or (usual and "nir" not in told):
             bands, hints = usual, (TAKEN.format(count=count) if usual else UNNAMED.format(count=count, names=names),)
+        if others := [path for path in seen.images if not path.lower().endswith(RASTER_SUFFIXES)]:
+            hints = (*hints, f"{len(others)} images that are no rasters are not read, such as {others[0]}")
         keys: dict[str, Any] = {"bands": {name: str(number) for name, number in bands.items()}} if bands else {}
         folder, _, name = path.rpartition("/")
         if name.startswith(f"{folder.rpartition('/')[2]}_"):

@@ -249,6 +249,13 @@ def test_bands_whose_names_tell_no_colour_are_asked_for_by_name(ws: Workspace, t
         pipeline.download(ws, "c", from_=str(tmp_path / "data"), format="auto", license="MIT")
 
 
+def test_images_that_the_format_does_not_read_are_named(tmp_path: Path) -> None:
+    named_raster(tmp_path)
+    assert recognise(tmp_path, "c").hints == ()
+    put_images(tmp_path, "b/1.jpg", "b/2.jpg")
+    assert recognise(tmp_path, "c").hints == ("2 images that are no rasters are not read, such as b/1.jpg",)
+
+
 def test_a_list_of_images_that_are_not_there_is_an_example_only(tmp_path: Path) -> None:
     voc(tmp_path)
     put_json(tmp_path / "coco.json", {"images": [{"id": 1, "file_name": "2.jpg"}], "annotations": []})
