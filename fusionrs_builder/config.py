@@ -8,10 +8,10 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tomlkit
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from fusionrs_builder.errors import UsageError
 
@@ -21,6 +21,22 @@ if TYPE_CHECKING:  # pyarrow is not needed to show the help of a command
 CONFIG = "fusionrs.toml"
 
 Band = Literal["nir", "swir", "mwir", "lwir"]
+
+BANDS = ("red", "green", "blue", *get_args(Band), "cloud")
+"""What `bands` may name."""
+
+ROLES = ("image", "ir", "caption", "label", "split", "id", "where", "prompt", "class", "score", "x", "y", "w", "h",
+         "cx", "cy", *(f"{axis}{corner}" for corner in range(1, 5) for axis in "xy"))  # fmt: skip
+"""What `columns` may name."""
+
+PLAINLY = {
+    "dict_type": "no table: give pairs, e.g. red=1,green=2",
+    "missing": "missing: give as many values as it has, e.g. 0.9,0.05,0.05",
+}
+"""What pydantic says of a value in its own terms."""
+
+GROUPS = {"split_pattern": {"split"}, "group_pattern": {"group"}, "label_pattern": {"label"}, "acquired": {"y"}}
+"""Groups without which a pattern finds nothing."""
 
 
 def _from_text(value: Any) -> Any:
@@ -86,6 +102,9 @@ class CorpusSettings(Section):
         default_factory=dict, description="lists of image names a split: train=train.txt,test=test.txt"
     )
     split_pattern: str = Field("", description="regular expression with a group split, matched on an image's path")
+    group_pattern: str = Field(
+        "", description="regular expression with a group group: images in which it finds the same stay in one split"
+    )
     label_pattern: str = Field("", description="regular expression with a group label, matched on an image's path")
     image_store: str = Field("", description="format of the images that a text table is joined to, e.g. bands")
     masks: str = Field("", description="mask of an image, relative to it: ../masks_png/{stem}.png")
@@ -121,6 +140,9 @@ class CorpusSettings(Section):
     )
     year: int | None = Field(None, ge=1972, le=2100, description="stac: year of acquisition")
     max_scenes: int = Field(4, ge=1, description="stac: scenes at most, the clearest first")
+    gsd_range: Annotated[tuple[float, float] | None, Listed] = Field(
+        None, description="metres per pixel, finest and coarsest, outside which a record is refused: 0.1,1"
+    )
     acquired: str = Field("", description="regular expression with groups y, m, d that finds the date in a key")
     image_size: int | None = Field(
         None, ge=16, le=4096, description="resize so that the shorter side has this many pixels"
@@ -141,14 +163,26 @@ class CorpusSettings(Section):
     source_revision: str = Field("", description="commit, version or date of the copy")
     family: str = Field("", description="corpora that share images have one family")
 
-    @field_validator("acquired", "split_pattern", "label_pattern", "pair_key")
+    @field_validator("acquired", "split_pattern", "group_pattern", "label_pattern", "pair_key")
     @classmethod
-    def _is_a_pattern(cls, pattern: str) -> str:
+    def _is_a_pattern(cls, pattern: str, info: ValidationInfo) -> str:
         try:
-            re.compile(pattern)
+            found = re.compile(pattern)
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from None
+        if pattern and (missing := GROUPS.get(info.field_name or "", set()) - found.groupindex.keys()):
+            raise ValueError(f"the regular expression needs a group of the name {missing.pop()}, as in (?P<name>...)")
+        if pattern and not found.groups:
+            raise ValueError("the regular expression needs a group, in ( )")
         return pattern
+
+    @field_validator("bands", "columns")
+    @classmethod
+    def _names_are_known(cls, table: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        known = BANDS if info.field_name == "bands" else ROLES
+        if other := [name for name in table if name not in known]:
+            raise ValueError(f"{other[0]} is none of {', '.join(known)}")
+        return table
 
     @field_validator("annotations", "masks")
     @classmethod
@@ -345,7 +379,8 @@ def _explain(item: Any) -> str:
     key = ".".join(parts)
     if item["type"] != "extra_forbidden":
         given = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
-        return f"{key}: {item['msg'].removeprefix('Value error, ')}{given}"
+        said = PLAINLY.get(item["type"], item["msg"].removeprefix("Value error, "))
+        return f"{key}: {said}{given}"
     model: Any = Settings
     for part in parts[:-1]:
         model = CorpusSettings if model is None else {**_sections(), "corpora": None}.get(part, model)

@@ -81,10 +81,28 @@ def download(workspace: Workspace, *names: str, from_: str | None = None, run: R
             for name, values in keys.items():
                 config.update(workspace, ("corpora", name), values)
     summary = _run(workspace, stage, replace(run, limit=None), settings)  # it bounds items here, shards later
-    summary.notes = notes + stage.said() + ([] if run.limit else published.unlike_the_registry(tasks, found))
+    summary.notes = (
+        notes
+        + stage.said()
+        + _examples(workspace, tasks)
+        + ([] if run.limit else published.unlike_the_registry(tasks, found))
+    )
     if not run.dry_run and not names:
         summary.removed += _remove_corpora_but(workspace, settings.corpora)
     return summary
+
+
+def _examples(workspace: Workspace, tasks: Sequence[Task]) -> list[str]:
+    """For each corpus and reason one of the items that were refused for it."""
+    found: dict[tuple[str, str], str] = {}
+    for shard in (task.shard for task in tasks):
+        footer = workspace.footer("rgb", shard)
+        if footer and any((corpus_of(shard), reason) not in found for reason in footer.refused):
+            for row in workspace.rows("rejects", shard, ["key", "reason", "message"]):
+                key, message = row["key"], row["message"]
+                text = message if message.startswith(key) else f"{key}: {message}"
+                found.setdefault((corpus_of(shard), row["reason"]), text)
+    return [f"{corpus}: {reason}, for one {text}" for (corpus, reason), text in sorted(found.items())]
 
 
 def _check_names(names: Sequence[str], settings: config.Settings, from_: str | None) -> None:

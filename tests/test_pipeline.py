@@ -246,3 +246,24 @@ def test_a_release_without_its_card_is_not_built(built: Workspace) -> None:
     assert status(built)["next"] == f"fusionrs-build push -w {built.url}"
     push(built, run=ONE)
     assert status(built)["next"] is None
+
+
+def test_what_was_refused_is_said_with_an_example_a_reason(ws: Workspace, class_folders: Make) -> None:
+    root = class_folders(3)
+    (root / "River/bad.jpg").write_bytes(b"not an image")
+    (root / "alone.jpg").write_bytes(b"")
+    for _ in range(2):  # made, and found done
+        notes = download(ws, "c", from_=str(root), format="class-folders", license="MIT", run=ONE).notes
+        assert notes == [
+            "c: missing_label, for one alone.jpg lies in no class folder",
+            "c: unreadable_image, for one River/bad: no known image format (starts with b'not an i')",
+        ]
+
+
+def test_an_error_names_the_corpus_it_is_about(ws: Workspace, class_folders: Make) -> None:
+    root = class_folders(1)
+    with pytest.raises(UsageError, match="^corpus c: bands: geotiff needs a band map"):
+        download(ws, "c", from_=str(root), format="geotiff", license="MIT", run=ONE)
+    (root / "a.json").write_text("[")
+    with pytest.raises(FusionError, match="^corpus c: a.json ends in the middle"):
+        download(ws, "c", from_=str(root), format="caption-json", license="MIT", run=ONE)

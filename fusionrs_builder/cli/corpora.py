@@ -96,7 +96,7 @@ def check(names: tuple[str, ...], timeout: float, as_json: bool) -> None:
 def _facts(entry: registry.Entry) -> dict[str, Any]:
     """The entry as written, its settings last."""
     facts = entry.model_dump(mode="json", exclude_unset=True, by_alias=True)
-    return {**facts, "settings": facts.pop("settings")}
+    return {**facts, "unknown": entry.unknown, "settings": facts.pop("settings")}
 
 
 def _page(name: str, entry: registry.Entry) -> Iterable[str]:
@@ -134,6 +134,7 @@ def _page(name: str, entry: registry.Entry) -> Iterable[str]:
     yield from _section("Addresses", map(_address, entry.files))
     yield from _section("By hand", entry.manual.strip().split("\n") if entry.manual else [])
     yield from _section("Unverified", entry.unverified)
+    yield from _section("Not known", [", ".join(entry.unknown)] if entry.unknown else [])
     needed = {"stac": " --bbox W,S,E,N --year YEAR", "fetch": ""}.get(entry.how, " --from PATH")
     if entry.settings.format == "fusionrs-index":
         needed = " --index FILE --sources RSICD=FOLDER,NWPU=FOLDER,..."

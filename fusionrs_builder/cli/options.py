@@ -26,9 +26,8 @@ def settings(model: type[Section], *left_out: str) -> Callable[[Function], Funct
                 continue
             flag = "--" + name.replace("_", "-")
             kind = _kind(field.annotation)
-            shown = (
-                "" if field.is_required() or field.default in (None, "", ()) else f"  [default: {_text(field.default)}]"
-            )
+            default = field.get_default(call_default_factory=True)
+            shown = "" if default in (None, "", (), {}) else f"  [default: {_text(default)}]"
             text = (field.description or "") + shown
             if kind is bool:
                 function = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)(function)

@@ -69,10 +69,11 @@ class CaptionReader(Reader):
         """Every record, in the order of the files."""
 
     def items(self) -> Iterator[Item]:
-        with ImageIndex(self.images()) as index, Spool() as known:
+        with ImageIndex(self.all_images(), self.is_included) as index, Spool() as known:
             for record in self.records():
                 try:
-                    known.add(index.find(record.image), vars(record))
+                    if path := index.find(record.image):
+                        known.add(path, vars(record))
                 except Refused as refused:
                     yield _unused(record, record.fault or (refused.reason, f"{record.place}: {refused.message}"))
             for path in self.images():

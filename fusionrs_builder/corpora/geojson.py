@@ -42,7 +42,7 @@ def objects(data: bytes, where: str, to_pixels: ToPixels, label: str) -> list[di
             largest = max(parts, key=lambda part: _area(_bounds(part)))
             found.append(box(name, x0, y0, x1, y1, [value for point in largest for value in point]))
         return found
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
         raise Refused("malformed_annotation", f"{where} is not GeoJSON as expected: {error!r}") from None
 
 

@@ -1,6 +1,9 @@
 """From what a reader found to one row of the rgb layer: checked, upright, 8-bit, resized or cut where asked, hashed."""
 
+import itertools
+import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -26,10 +29,11 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
         stretch: of its bands that are not 8-bit.
 
     Raises:
-        Refused: unreadable, too small, without data, cloudy, of a depth no stretch is known for, of views that do not
-            match, or with a box outside the image.
+        Refused: unreadable, too small, without data, cloudy, of a resolution that is not wanted, of a depth no stretch
+            is known for, of views that do not match, with a box outside the image, or with text that is none.
     """
     cloud = _cloud(sample, settings)
+    _check_gsd(sample.gsd_m, settings)
     rgb = views.visible(sample, item.window, settings, stretch)
     ir = views.infrared(sample, item.window, settings, stretch)
     boxes, rgb, ir = _framed(item, sample, settings, rgb, ir)
@@ -48,6 +52,10 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
     shown = first.shown(encoded)
     seen = pixels.described(shown)
     rights = sample.rights or settings
+    labels = _labels(item, sample, boxes, settings)
+    _check_text(
+        labels, (box["label"] for box in boxes), sample.captions, sample.template_captions, sample.model_captions
+    )
     return {
         "id": f"{corpus}/{item.key}",
         "rgb": _image(rgb_file, name),
@@ -58,14 +66,14 @@ def harmonise(item: Item, sample: Sample, corpus: str, settings: CorpusSettings,
         "publisher_captions": sample.captions,
         "template_captions": sample.template_captions,
         "model_captions": sample.model_captions,
-        "labels": _labels(item, sample, boxes, settings),
+        "labels": labels,
         "boxes": boxes,
         "width": shown.shape[1],
         "height": shown.shape[0],
         "corpus": corpus,
         "corpus_key": item.key,
         "corpus_split": item.split or None,
-        "corpus_group": item.group or None,
+        "corpus_group": item.group or _group(item, corpus, settings),
         "source_url": rights.source_url or None,
         "source_revision": rights.source_revision or None,
         "license": rights.license or None,
@@ -137,11 +145,34 @@ def _cloud(sample: Sample, settings: CorpusSettings) -> float | None:
     return share
 
 
+def _check_gsd(gsd_m: float | None, settings: CorpusSettings) -> None:
+    """Raise Refused where a corpus of mixed resolutions holds one that is not wanted; one that is not known stays."""
+    low, high = settings.gsd_range or (0, math.inf)
+    if gsd_m and not low <= gsd_m <= high:
+        raise Refused("other_gsd", f"{gsd_m:g} m per pixel; gsd_range is {low:g} to {high:g}")
+
+
 def _labels(item: Item, sample: Sample, boxes: list[objects.Box], settings: CorpusSettings) -> list[str]:
     """Class names of the scene, then of its objects, each once, under the names the settings give them."""
-    scene = [settings.label_names.get(label, label) for label in (*item.labels, *sample.labels)]
+    scene = objects.renamed((*item.labels, *sample.labels), settings.label_names)
     found = [*settings.labels, *scene, *sorted({box["label"] for box in boxes})]
     return [label for label in dict.fromkeys(found) if label not in settings.ignore_labels]
+
+
+def _group(item: Item, corpus: str, settings: CorpusSettings) -> str | None:
+    """What `group_pattern` finds in the path of the image, under the name of the corpus."""
+    path = item.files[0] if item.files else item.key
+    match = re.search(settings.group_pattern, path) if settings.group_pattern else None
+    return f"{corpus}/{match['group']}" if match else None
+
+
+def _check_text(*texts: Iterable[str]) -> None:
+    """Raise Refused where a text holds what no UTF-8 can: JSON may escape half a character."""
+    for text in itertools.chain(*texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Refused("bad_encoding", f"a caption or label is no text: {text!r}") from None
 
 
 def _stretch(sample: Sample, stretch: Stretch) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Finding an image by the name that an annotation file gives it, anywhere below the corpus folder."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from fusionrs_builder.corpora.reader import IMAGE_SUFFIXES, Refused, stem
 from fusionrs_builder.corpora.spool import Spool
@@ -11,17 +11,19 @@ class ImageIndex(Spool):
 
     Args:
         paths: the image files, relative to the corpus folder.
+        wanted: tells those that are left out, of which records may speak nevertheless.
     """
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], wanted: Callable[[str], bool] = lambda path: True) -> None:
         super().__init__()
+        self._wanted = wanted
         for path in paths:
             self.add(stem(_name(path)), path)
 
     def find(self, named: str) -> str:
         """The image of a name, which may say its folders, even those of another machine, and may lack its suffix.
 
-        Of several images of one name, that with the most folders in common.
+        Of several images of one name, that with the most folders in common. Empty where that is left out.
 
         Raises:
             Refused: there is none, or several fit as well.
@@ -33,12 +35,13 @@ class ImageIndex(Spool):
             found = [path for path in found if _name(path) == parts[-1]]
         if not found:
             raise Refused("missing_image", f"no image {named}")
-        ranked = sorted(found, key=lambda path: _common(path, parts), reverse=True)
-        if len(ranked) > 1 and _common(ranked[0], parts) == _common(ranked[1], parts):
+        most = max(_common(path, parts) for path in found)
+        meant = [path for path in found if _common(path, parts) == most and self._wanted(path)]
+        if len(meant) > 1:
             raise Refused(
-                "ambiguous_image", f"{named} may be {ranked[0]} or {ranked[1]}; leave one out, e.g. with --include"
+                "ambiguous_image", f"{named} may be {meant[0]} or {meant[1]}; leave one out, e.g. with --include"
             )
-        return ranked[0]
+        return meant[0] if meant else ""
 
 
 def _name(path: str) -> str:

@@ -4,12 +4,13 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fusionrs_builder.config import BuildSettings
-from fusionrs_builder.corpora.reader import Item
+from fusionrs_builder.corpora.reader import Item, printable
 from fusionrs_builder.corpora.spool import Spool
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.workspace import Workspace
@@ -34,6 +35,8 @@ class ItemList:
     def of(cls, items: Iterable[Item], key: str, build: BuildSettings, limit: int | None = None) -> "ItemList":
         """Sort items by key and cut them into shards. The second and later items of one key carry a fault.
 
+        So does an item with a name that is not UTF-8, which no file of ours could hold.
+
         Args:
             items: in any order.
             key: kept with the list, to know it again.
@@ -44,7 +47,7 @@ class ItemList:
         path = Path(folder.name) / "items.parquet"
         with Spool() as spool, pq.ParquetWriter(path, SCHEMA.with_metadata({KEY: key})) as writer:
             for item in items:
-                spool.add(item.key, item.to_json())
+                spool.add(*_storable(item))
             for part in cut(_first_of(_unique(spool), limit), build):
                 texts = [json.dumps(item.to_json(), separators=(",", ":")) for item in part]
                 writer.write_table(pa.table({"item": texts}, SCHEMA), row_group_size=len(texts))
@@ -95,6 +98,19 @@ def cut(items: Iterable[Item], build: BuildSettings) -> Iterator[list[Item]]:
         size += item.bytes
     if part:
         yield part
+
+
+def _storable(item: Item) -> tuple[str, dict[str, Any]]:
+    """The key of an item, and its values."""
+    values = item.to_json()
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        said = f"{item.key}: the name of a file or folder is not UTF-8; rename it, e.g. with convmv"
+        reason, message = item.fault or ("bad_name", said)
+        key = printable(item.key)
+        return key, Item(key, bytes=item.bytes, fault=(reason, printable(message))).to_json()
+    return item.key, values
 
 
 def _unique(spool: Spool) -> Iterator[Item]:

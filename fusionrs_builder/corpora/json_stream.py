@@ -18,6 +18,11 @@ LINES = (".jsonl", ".ndjson")
 
 OTHER_ENCODINGS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
+MAX_DEPTH = 64
+"""Lists and objects within each other: no annotation needs more, and a bomb of them fills the memory."""
+
+TOO_DEEP = f"lists or objects lie more than {MAX_DEPTH} deep within each other"
+
 LOOKED_AT = 20
 """Records looked at to tell the shape of a file."""
 
@@ -38,7 +43,31 @@ def records(path: Path, where: str, prefix: str = "item") -> Iterator[Any]:
     """
     lines = path.name.lower().endswith(LINES)
     with _opened(path, where) as handle:
-        yield from ijson.items(handle, "" if lines else prefix, use_float=True, multiple_values=lines)
+        yield from ijson.items(events(handle, lines), "" if lines else prefix)
+
+
+def events(handle: BinaryIO, multiple_values: bool = False) -> Iterator[tuple[str, str, Any]]:
+    """Path, kind and value of each part of a JSON text, as `ijson.parse` gives them.
+
+    Raises:
+        ValueError: as `_basic`.
+    """
+    found: Iterator[tuple[str, str, Any]] = ijson.parse(_basic(handle, multiple_values))
+    return found
+
+
+def _basic(handle: BinaryIO, multiple_values: bool = False) -> Iterator[tuple[str, Any]]:
+    """As `ijson.basic_parse`.
+
+    Raises:
+        ValueError: lists and objects lie deeper within each other than MAX_DEPTH.
+    """
+    depth = 0
+    for event, value in ijson.basic_parse(handle, use_float=True, multiple_values=multiple_values):
+        depth += event.startswith("start_") - event.startswith("end_")
+        if depth > MAX_DEPTH:
+            raise ValueError(TOO_DEEP)
+        yield event, value
 
 
 def some(records: Iterator[Any]) -> list[Any]:
@@ -55,7 +84,7 @@ def records_by_key(path: Path, where: str) -> Iterator[tuple[str, Any]]:
     key, builder = "", None
     within: list[str] = []
     with _opened(path, where) as handle:
-        for event, value in ijson.basic_parse(handle, use_float=True):
+        for event, value in _basic(handle):
             if event == "map_key" and within == ["start_map"]:
                 key = value
             elif event == "start_map" and within == ["start_map", "start_array"]:
@@ -111,6 +140,8 @@ def _explained(where: str, error: Exception) -> str:
     """The message of each backend of ijson, in our words."""
     text = error.args[0] if error.args else ""
     said = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(error)
+    if said == TOO_DEEP:
+        return f"{where}: {said}; is it the annotation file?"
     if "EOF" in said or "Incomplete" in said:
         return f"{where} ends in the middle: it was not downloaded in full; fetch it again"
     if "UTF8" in said or "codec" in said:

@@ -1,7 +1,8 @@
 """Labelled objects of a record: named as the corpus settings say, clipped to the image or its tile, in its pixels."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fusionrs_builder.corpora.reader import Refused, Sample, Window
@@ -50,7 +51,18 @@ def placed(sample: Sample, window: Window | None, whole: tuple[int, int]) -> lis
 
 def named(boxes: list[Box], names: Mapping[str, str]) -> list[Box]:
     """The boxes with the publisher's labels replaced by those of `label_names`."""
-    return [{**box, "label": names.get(box["label"], box["label"])} for box in boxes] if names else boxes
+    labels = renamed((box["label"] for box in boxes), names)
+    return [{**box, "label": label} for box, label in zip(boxes, labels, strict=True)]
+
+
+def renamed(labels: Iterable[str], names: Mapping[str, str]) -> list[str]:
+    """Labels under their new names. Copies of one corpus differ in case, blanks, `-` and `_`, which do not count."""
+    folded = {_fold(label): name for label, name in names.items()}
+    return [names.get(label) or folded.get(_fold(label), label) for label in labels]
+
+
+def _fold(label: str) -> str:
+    return re.sub(r"[\s_-]", "", label).casefold()
 
 
 def scaled(boxes: list[Box], scale: float) -> list[Box]:

@@ -217,8 +217,9 @@ def thumbnail(bands: Bands) -> dict[str, NDArray[Any]]:
             if number > source.count:
                 continue
             scale = _scale(source, number)
-            if source.dtypes[number - 1] == "uint8" and scale == UNSCALED:
-                continue
+            kind = source.dtypes[number - 1]
+            if "complex" in kind or (kind == "uint8" and scale == UNSCALED):
+                continue  # reading complex numbers in full will refuse them
             shape = (min(source.height, THUMBNAIL), min(source.width, THUMBNAIL))
             try:
                 block = source.read(number, out_shape=shape)

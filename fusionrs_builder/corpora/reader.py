@@ -246,9 +246,15 @@ class Reader(ABC):
 
     def images(self) -> Iterator[str]:
         """Image files below the corpus folder that match `include`, relative, in no particular order."""
-        for path in walk(self.root):
-            if path.lower().endswith(self.suffixes) and fnmatch.fnmatch(path, self.settings.include or "*"):
-                yield path
+        return filter(self.is_included, self.all_images())
+
+    def all_images(self) -> Iterator[str]:
+        """Image files, also those that `include` leaves out."""
+        return (path for path in walk(self.root) if path.lower().endswith(self.suffixes))
+
+    def is_included(self, path: str) -> bool:
+        """Whether `include` does not leave a path out."""
+        return fnmatch.fnmatch(path, self.settings.include or "*")
 
     def bytes_of(self, path: str) -> bytes:
         """A file of the corpus.
@@ -292,7 +298,7 @@ class Reader(ABC):
             with Image.open(self.root / path) as image:
                 lying = image.getexif().get(ORIENTATION, 1) >= 5  # turned by a quarter when it is made upright
                 return (image.height, image.width) if lying else image.size
-        except (OSError, ValueError, Image.DecompressionBombError):
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return 0, 0
 
 
@@ -342,6 +348,11 @@ def stamp(path: Path) -> list[int]:
     except OSError:
         return []
     return [status.st_size, status.st_mtime_ns]
+
+
+def printable(text: str) -> str:
+    """A text with escapes in place of what UTF-8 cannot hold: names of files and JSON may hold half a character."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def stem(path: str) -> str:

@@ -6,6 +6,7 @@ near 1 at edges and near 0 on flat ground. The peak of the whitened, smoothed cr
 believed only where it stands out from the rest; views without common outlines (night, fog, water) cannot be judged.
 """
 
+import struct
 from io import BytesIO
 from typing import NamedTuple
 
@@ -109,7 +110,7 @@ def _glance(data: bytes, border: int) -> tuple[Values, tuple[int, int]] | None:
             upright = ImageOps.exif_transpose(image)
             gray = upright if upright.mode.startswith(("I", "F")) else upright.convert("L")
             values = Image.fromarray(np.asarray(gray).astype(np.float32))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError):
         return None
     width, height = (round(side * shrunk) for side in values.size)
     if min(width, height) <= 2 * border:

@@ -11,14 +11,14 @@ the last of the other's. A reader asks once an item, and gives out `missing()` a
 """
 
 import codecs
-import fnmatch
+import itertools
 import re
 from array import array
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from fusionrs_builder.corpora.captions import strictest
-from fusionrs_builder.corpora.reader import IMAGE_SUFFIXES, Item, Reader, split_name, stem, walk
+from fusionrs_builder.corpora.reader import IMAGE_SUFFIXES, Item, Reader, split_name, stem
 from fusionrs_builder.corpora.spool import Spool
 from fusionrs_builder.errors import FusionError
 
@@ -132,10 +132,7 @@ class SplitLists(Spool):
 
 def left_out(reader: Reader) -> Iterator[str]:
     """The images of a corpus that `include` leaves out."""
-    include = reader.settings.include
-    for path in walk(reader.root) if include else ():
-        if path.lower().endswith(reader.suffixes) and not fnmatch.fnmatch(path, include):
-            yield path
+    return itertools.filterfalse(reader.is_included, reader.all_images() if reader.settings.include else ())
 
 
 def _key(path: str) -> str:

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ from fusionrs_builder.config import BuildSettings, CorpusSettings
 from fusionrs_builder.corpora import formats, published
 from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.item_list import ItemList
-from fusionrs_builder.corpora.reader import Item, Reader, Refused, stamp, walk
+from fusionrs_builder.corpora.reader import Item, Reader, Refused, printable, stamp, walk
 from fusionrs_builder.corpora.views import Stretch
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.shards import Row, corpus_of
@@ -115,7 +116,8 @@ class DownloadStage(Stage):
         return root
 
     def reader(self, corpus: str) -> Reader:
-        return formats.reader(self.root(corpus), self.corpora[corpus], corpus)
+        with _naming(corpus):
+            return formats.reader(self.root(corpus), self.corpora[corpus], corpus)
 
     def tasks(self, workspace: Workspace) -> list[Task]:
         return [
@@ -130,7 +132,9 @@ class DownloadStage(Stage):
         Raises:
             FusionError: the corpus holds no item at all.
         """
-        if corpus not in self._plans:
+        if corpus in self._plans:
+            return self._plans[corpus]
+        with _naming(corpus):
             sizes = [self.limit, self.build.shard_records, self.build.shard_mb]
             roots = [listing(root) for root in self.reader(corpus).roots()]
             sources = sorted(self.corpora[corpus].sources)
@@ -223,9 +227,20 @@ class DownloadStage(Stage):
                         raise Refused(*item.fault)
                     yield harmonise(item, reader.read(item), corpus, settings, stretch)
                 except Refused as refused:
-                    yield Reject(item.key, refused.reason, refused.message, (*item.files, *item.annotations))
+                    yield Reject(item.key, refused.reason, printable(refused.message), (*item.files, *item.annotations))
 
         return worker
+
+
+@contextmanager
+def _naming(corpus: str) -> Iterator[None]:
+    """Let errors begin with the name of the corpus, as a build may have many."""
+    try:
+        yield
+    except FusionError as error:
+        if not str(error).startswith("corpus "):
+            error.args = (f"corpus {corpus}: {error}",)
+        raise
 
 
 def _plan_path(corpus: str) -> str:

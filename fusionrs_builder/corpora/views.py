@@ -3,6 +3,7 @@
 Published bytes are kept untouched when nothing was asked that would change a pixel and the file is a plain 8-bit image.
 """
 
+import struct
 import warnings
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -109,8 +110,8 @@ def visible(sample: Sample, window: Window | None, settings: CorpusSettings, str
     image = open_image(sample.rgb)
     if image.mode.startswith(("I", "F")) or _is_deep_png(sample.rgb):
         raise Refused("not_8_bit", "more than 8 bits a channel: read it as geotiff, where a stretch can be stated")
+    upright = _upright(image)
     published = _kept(image, "RGB", sample.rgb)
-    upright = ImageOps.exif_transpose(image)
     nodata = 0.0
     if upright.mode in ("RGBA", "LA", "PA", "P", "La", "RGBa") or "transparency" in upright.info:
         rgba = upright.convert("RGBA")
@@ -138,7 +139,7 @@ def infrared(sample: Sample, window: Window | None, settings: CorpusSettings, st
         raw = sample.ir if sample.ir_raw is None else sample.ir_raw
         return replace(view, deep=_sixteen_bit(raw, sample.valid))
     image = open_image(sample.ir)
-    upright = ImageOps.exif_transpose(image)
+    upright = _upright(image)
     raw = _first_channel(upright) if sample.cir else _one_channel(upright)
     view = View(Image.fromarray(_stretched(raw, sample.band, stretch)), upright.size, _kept(image, "L", sample.ir))
     view = replace(view, deep=_sixteen_bit(raw, None))
@@ -240,6 +241,14 @@ def _nodata(valid: NDArray[np.bool_], settings: CorpusSettings) -> float:
     if share < settings.min_valid:
         raise Refused("no_data", f"{share:.0%} of the pixels have data; min_valid is {settings.min_valid:.0%}")
     return 1 - share
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its Exif data say."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except (ValueError, SyntaxError, struct.error) as error:
+        raise Refused("unreadable_image", f"its Exif data are damaged: {error}") from None
 
 
 def _kept(image: Image.Image, mode: str, data: bytes) -> Encoded | None:

@@ -56,7 +56,9 @@ def document(data: bytes, where: str) -> Element:
         encoding = ENCODING.match(data)
         text = data.decode(encoding[1].decode("ascii")) if encoding else data  # expat knows few encodings
         root: Element = fromstring(text.strip())
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+    except DefusedXmlException:
+        raise Refused("malformed_annotation", f"{where} declares entities, which may grow without end") from None
+    except (ParseError, ValueError, LookupError) as error:
         raise Refused("malformed_annotation", f"{where}: {error}") from None
     return root
 

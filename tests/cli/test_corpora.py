@@ -62,11 +62,13 @@ def test_show_is_for_people(entries: Path) -> None:
     for text in (
         "harbours: Harbours", "metres a pixel 0.5 to 2", "1,234 (train 1,000, test 234)", "https://example.org @ v1",
         "classes = 1: ship, 2: quay", "prefer = nir", "http://127.0.0.1:9/a.zip\n  or http://127.0.0.1:9/b.zip",
-        f"2.5 GB, md5 {'d' * 32}", "Unverified\n  who owns them", "next: fusionrs-build download harbours\n",
+        f"2.5 GB, md5 {'d' * 32}", "Unverified\n  who owns them", "Not known\n  home page, how to cite it\n",
+        "next: fusionrs-build download harbours\n",
     ):  # fmt: skip
         assert text in page
     assert "{" not in page and "[" not in page
-    assert json.loads(invoke("show", "harbours", "--json")[0])["settings"]["format"] == "voc"
+    facts = json.loads(invoke("show", "harbours", "--json")[0])
+    assert (facts["settings"]["format"], facts["unknown"]) == ("voc", ["home page", "how to cite it"])
 
 
 @pytest.mark.parametrize("name", registry.names())

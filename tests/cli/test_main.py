@@ -134,3 +134,9 @@ def test_what_should_not_happen_asks_for_a_report(tmp_path: Path, monkeypatch: p
     shown = invoke("status", "-w", str(tmp_path), code=1)
     assert "error: ZeroDivisionError: by zero" in shown
     assert "run again with -v" in shown
+
+
+def test_no_help_page_shows_what_only_a_program_understands() -> None:
+    page = CliRunner().invoke(main, ["download", "--help"]).output
+    assert "Undefined" not in page
+    assert "[default: nir,lwir,swir,mwir]" in " ".join(page.split())

@@ -40,7 +40,7 @@ def test_what_has_no_area_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"{}", b'{"features": 3}', b'{"features": [3]}', b"\xff\xfe",
+    [b"", b"[]", b"{}", b"[" * 100_000, b'{"features": 3}', b'{"features": [3]}', b"\xff\xfe",
      b'{"features": [{"geometry": {"type": "Polygon"}}]}',
      b'{"features": [{"properties": {"name": "a"}, "geometry": {"type": "Polygon", "coordinates": [[["x", 1]]]}}]}'],
 )  # fmt: skip
@@ -49,3 +49,10 @@ def test_malformed_files_are_refused(data: bytes) -> None:
         objects(data, "a.geojson", lambda ring: [(float(x), float(y)) for x, y in ring], "")
     assert caught.value.reason == "malformed_annotation"
     assert "a.geojson" in caught.value.message
+
+
+def test_a_number_beyond_all_maps_is_refused() -> None:
+    ring = [[10**400, 0], *SQUARE[1:]]
+    data = json.dumps({"features": [feature({"type": "Polygon", "coordinates": [ring]}, name="a")]}).encode()
+    with pytest.raises(Refused, match="malformed_annotation: a.geojson"):
+        objects(data, "a.geojson", lambda points: [(float(x), float(y)) for x, y in points], "")

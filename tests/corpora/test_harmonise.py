@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from fusionrs_builder import pixels
 from fusionrs_builder.config import CorpusSettings
+from fusionrs_builder.corpora import registry
 from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.reader import Item, Refused, Sample, box
 from tests.conftest import encoded, picture
@@ -107,6 +108,14 @@ def test_damaged_images_are_refused() -> None:
         assert refusal(Sample(rgb=data)) == "unreadable_image"
     assert refusal(Sample(rgb=encoded(picture(1, 1, 1)))) == "too_small"
     assert refusal(Sample()) == "no_image"
+
+
+def test_damaged_exif_is_refused() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(picture(1), "WEBP", exif=exif)
+    assert row(Sample(rgb=data))["width"] == 40, "turned"
+    assert refusal(Sample(rgb=data.replace(b"MM\0*", b"MM\xff*"))) == "unreadable_image"
 
 
 def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,6 +315,14 @@ def test_labels_get_their_right_names() -> None:
     assert [each["label"] for each in made["boxes"]] == ["freight car", "*"]
 
 
+@pytest.mark.parametrize("copy", ["expresswayservicearea", "Expressway-Service-area", "expressway_service area"])
+def test_copies_of_a_corpus_spell_its_labels_differently(copy: str) -> None:
+    entry = registry.entry("dior")
+    assert entry
+    made = harmonise(Item("k"), Sample(rgb=encoded(picture(1)), boxes=[box(copy, 1, 1, 9, 9)]), "c", entry.settings, {})
+    assert made["labels"] == ["expressway service area"]
+
+
 def test_text_is_kept_apart_by_origin_and_groups_and_splits_are_the_publishers() -> None:
     sample = Sample(rgb=encoded(picture(1)), captions=["a"], template_captions=["b"], model_captions=["c"])
     made = row(sample, Item("k", (), split="test", group="joint-group:1"))
@@ -319,6 +336,14 @@ def test_cloud_above_the_limit_is_refused() -> None:
     sample = Sample(rgb=picture(1), cloud=cloud)
     assert refusal(sample, max_cloud=0.4) == "cloudy"
     assert row(sample, max_cloud=0.5)["width"] == 48
+
+
+def test_mixed_resolutions_are_kept_on_the_row_or_refused_where_not_wanted() -> None:
+    data = encoded(picture(1))
+    assert [row(Sample(rgb=data, gsd_m=gsd))["gsd_m"] for gsd in (0.3, 10.0)] == [0.3, 10.0]
+    assert row(Sample(rgb=data, gsd_m=0.3), gsd_range="0.1,1")["gsd_m"] == 0.3
+    assert refusal(Sample(rgb=data, gsd_m=10.0), gsd_range="0.1,1") == "other_gsd"
+    assert row(Sample(rgb=data), gsd_range="0.1,1")["gsd_m"] is None
 
 
 def test_physical_values_keep_the_sensors_integers_and_their_scale() -> None:
@@ -360,3 +385,21 @@ def test_what_curate_compares_is_on_the_row() -> None:
     assert made["phash16"][:8] == list(pixels.phash64_dihedral(seen))
     assert made["look"] == pixels.look(seen)
     assert made["rgb_quality"] == {**pixels.quality(seen), "nodata": 0.25, "cloud": 40 / 1920}
+
+
+def test_half_a_character_is_refused_rather_than_stopping_the_build() -> None:
+    data = encoded(picture(1))
+    assert refusal(Sample(rgb=data, labels=["\ud800"])) == "bad_encoding"
+    assert refusal(Sample(rgb=data, captions=["\ud800"])) == "bad_encoding"
+    assert refusal(Sample(rgb=data, boxes=[box("\ud800", 1, 1, 9, 9)]), ignore_labels="\ud800") == "bad_encoding"
+
+
+def test_images_of_one_sequence_are_one_group() -> None:
+    sample, pattern = Sample(rgb=encoded(picture(1))), "(?P<group>V\\d+)/"
+    frames = [
+        Item(f"k{n}", (path,)) for n, path in enumerate(["V1/rgb/1.jpg", "V1/rgb/2.jpg", "V2/rgb/1.jpg", "1.jpg"])
+    ]
+    found = [row(sample, item, group_pattern=pattern)["corpus_group"] for item in frames]
+    assert found == ["c/V1", "c/V1", "c/V2", None]
+    published = Item("k", ("V1/rgb/1.jpg",), group="joint-group:1")
+    assert row(sample, published, group_pattern=pattern)["corpus_group"] == "joint-group:1"

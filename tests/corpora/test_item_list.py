@@ -52,3 +52,13 @@ def test_a_kept_list_is_known_by_its_key(ws: Workspace) -> None:
     assert ItemList.key_of(ws, "raw/c/items.parquet") is None
     with pytest.raises(FusionError, match="delete it and run again"):
         ItemList.kept(ws, "raw/c/items.parquet", 0)
+
+
+def test_a_name_that_no_file_of_ours_can_hold_is_a_fault() -> None:
+    (item,) = ItemList.of([Item("A/b\udcff", ("A/b\udcff.png",), bytes=7)], "key", BuildSettings()).shard(0)
+    assert (item.key, item.files, item.bytes) == ("A/b\\udcff", (), 7)
+    assert item.fault
+    assert item.fault[0] == "bad_name"
+    assert "A/b\\udcff" in item.fault[1]
+    told = Item("k", fault=("missing_image", "no image \ud800"))
+    assert ItemList.of([told], "key", BuildSettings()).shard(0)[0].fault == ("missing_image", "no image \\ud800")

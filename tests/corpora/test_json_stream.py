@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fusionrs_builder.corpora import json_stream
 from fusionrs_builder.corpora.reader import Refused
 from fusionrs_builder.errors import FusionError
+from tests.corpora.reading import peak
 
 GOOD = '[{"a": "Größe", "n": 1.5}, {"a": "b"}]'
 
@@ -78,3 +79,11 @@ def test_what_no_stack_holds(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[" * 100_000)
     with pytest.raises(Refused, match="malformed_annotation"):
         json_stream.whole(tmp_path / "a.json", "a.json")
+
+
+@pytest.mark.parametrize("start", ['{"images": ', '{"images": [{"a": '])
+def test_a_bomb_of_lists_is_named_before_it_fills_the_memory(tmp_path: Path, start: str) -> None:
+    (tmp_path / "a.json").write_text(start + "[" * 20_000)
+    for read in (lambda *file: json_stream.records(*file, "images.item"), json_stream.records_by_key):
+        with peak(5e6), pytest.raises(FusionError, match="a.json: lists or objects lie more than 64 deep"):
+            list(read(tmp_path / "a.json", "a.json"))

@@ -207,3 +207,8 @@ def test_the_file_says_when(tmp_path: Path) -> None:
 def test_physical_values_lead_back_to_the_sensors_integers(dn: int, scale: tuple[float, float]) -> None:
     value = raster.to_physical(np.array([dn], "uint16"), scale)
     assert round((float(value[0]) - scale[1]) / scale[0]) == dn
+
+
+def test_complex_numbers_have_no_stretch(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", np.ones((8, 8), np.complex64))
+    assert raster.thumbnail({"nir": (path, 1)}) == {}

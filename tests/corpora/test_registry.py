@@ -2,14 +2,17 @@
 
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from fusionrs_builder import pipeline
 from fusionrs_builder.config import BuildSettings, CorpusSettings
 from fusionrs_builder.corpora import check, formats, registry
 from fusionrs_builder.corpora.stage import DownloadStage
+from fusionrs_builder.engines.runner import Run
 from fusionrs_builder.errors import UsageError
 from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture
@@ -118,12 +121,34 @@ def test_the_registry_holds_what_it_is_for() -> None:
 SAMPLED = [name for name, entry in ENTRIES.items() if entry.samples]
 
 
+OBJECTS = {
+    "hit-uav": {"Person": 2072, "Car": 1152, "Bicycle": 883, "OtherVehicle": 18, "DontCare": 17},
+    "oam-buildings": {"building": 2876},
+    "s2-ships": {"Boat": 77},
+    "neon-trees": {"Tree": 340, "Dead": 28, "Alive": 9},
+}
+
+
 @pytest.mark.parametrize("name", SAMPLED)
-def test_the_samples_hold_what_the_entry_says(name: str, samples: Path) -> None:
+def test_the_samples_build_with_their_entry(name: str, samples: Path, ws: Workspace) -> None:
+    sampled = ENTRIES[name].samples
+    assert sampled is not None
+    summary = pipeline.download(ws, name, from_=str(samples / sampled.folder), run=Run(workers=2))
+    assert (summary.items, summary.good, summary.problems) == (sampled.records, sampled.records, [])
+    rows = [row for shard in ws.shards("rgb") for row in ws.rows("rgb", shard, ["boxes", "labels", "gsd_m"])]
+    assert Counter(box["label"] for row in rows for box in row["boxes"]) == OBJECTS.get(name, {})
+    if name == "eurosat-rgb-small":
+        assert len({label for row in rows for label in row["labels"]}) == 10
+    if name == "naip-opengeos":
+        assert {row["gsd_m"] for row in rows} == {5.0}, "as the file says, not as the programme flies"
+
+
+@pytest.mark.parametrize(("name", "tiles"), [("naip-opengeos", 315), ("landsat8-tirs", 16), ("landsat8-zion", 88)])
+def test_the_samples_hold_the_tiles_of_their_note(name: str, tiles: int, samples: Path) -> None:
     entry = ENTRIES[name]
     assert entry.samples is not None
-    found = formats.reader(samples / entry.samples.folder, entry.settings, name)
-    assert len([item for item in found.items() if not item.fault]) == entry.samples.records
+    settings = entry.settings.model_copy(update={"tile": 128})
+    assert len(list(formats.reader(samples / entry.samples.folder, settings, name).items())) == tiles
 
 
 def test_given_settings_go_over_the_entry() -> None:

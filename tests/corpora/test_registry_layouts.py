@@ -3,10 +3,12 @@
 Images are empty files: listing decodes none.
 """
 
+import re
 from pathlib import Path
 
 import pytest
 
+from fusionrs_builder.corpora import registry
 from tests.corpora.test_registry_captions import Found, listed, put
 
 LAYOUTS: dict[str, tuple[dict[str, str], Found]] = {
@@ -222,3 +224,19 @@ def test_an_entry_reads_the_layout_it_is_for(name: str, tmp_path: Path) -> None:
     files, expected = LAYOUTS[name]
     put(tmp_path, files)
     assert listed(name, tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "group"),
+    [
+        ("kaist", "set00/V003/visible/I00000.jpg", "set00/V003"),
+        ("rgbt-tiny", "DJI_0022_1/00/00001.jpg", "DJI_0022_1"),
+        ("flair", "data/train-val/D004_2021/Z1_NN/img/IMG_000001.tif", "D004"),
+    ],
+)
+def test_videos_and_domains_are_not_cut_by_a_split(name: str, path: str, group: str) -> None:
+    entry = registry.entry(name)
+    assert entry
+    match = re.search(entry.settings.group_pattern, path)
+    assert match
+    assert match["group"] == group

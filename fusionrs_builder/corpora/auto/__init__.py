@@ -52,6 +52,8 @@ def settle(
         if given.format != "auto":
             continue
         layout = recognise(DownloadStage.folder(name, published.located(workspace, name, given)), name)
+        if layout.format == "geotiff" and not (layout.keys.get("bands") or given.bands or given.band_order):
+            raise UsageError(f"corpus {name}: {layout.saw}: {layout.hints[0]}")
         unset = {key: value for key, value in layout.keys.items() if key not in given.model_fields_set}
         keys[name] = {**keys.get(name, {}), **unset, "format": layout.format}
         values = {**given.model_dump(exclude_unset=True), **unset, "format": layout.format}

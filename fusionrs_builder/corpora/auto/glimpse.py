@@ -101,7 +101,7 @@ class Glimpse:
             try:
                 with Image.open(self.root / path) as image:
                     small = image.copy() if image.mode in ("L", "I;16") else image.convert("RGB").resize((32, 32))
-            except (OSError, ValueError, Image.DecompressionBombError):
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                 continue
             opened += 1
             if small.mode == "RGB" and any(high - low > 8 for low, high in _spread(small)):

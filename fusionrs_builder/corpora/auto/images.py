@@ -47,7 +47,7 @@ USUAL = {
 """Bands by their number, and whether they are 8-bit: aerial images, NAIP, Sentinel-2 (B8A after B8, or at the end)."""
 
 TAKEN = "{count} bands without names, taken in the usual order: if they are in another, give --bands or --band-order"
-UNNAMED = "{count} bands without names: say which is which with --bands red=..,green=..,blue=..,nir=.. or --band-order"
+UNNAMED = "{count} bands ({names}): say which is which with --bands red=..,green=..,blue=..,nir=.. or --band-order"
 
 TOLD = 0.8
 """Share of the images looked at that must follow a rule."""
@@ -148,8 +148,11 @@ def rasters(seen: Glimpse) -> Layout | None:
         usual = USUAL.get((count, depth == "uint8"), {})
         bands = told
         hints: tuple[str, ...] = ()
+        names = ", ".join(filter(None, source.descriptions)) or "without names"
         if not {"red", "green", "blue"} <= told.keys() or (usual and "nir" not in told):
-            bands, hints = usual, (TAKEN.format(count=count) if usual else UNNAMED.format(count=count),)
+            bands, hints = usual, (TAKEN.format(count=count) if usual else UNNAMED.format(count=count, names=names),)
+        if others := [path for path in seen.images if not path.lower().endswith(RASTER_SUFFIXES)]:
+            hints = (*hints, f"{len(others)} images that are no rasters are not read, such as {others[0]}")
         keys: dict[str, Any] = {"bands": {name: str(number) for name, number in bands.items()}} if bands else {}
         folder, _, name = path.rpartition("/")
         if name.startswith(f"{folder.rpartition('/')[2]}_"):

@@ -10,7 +10,7 @@ import ijson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fusionrs_builder.corpora import tables
+from fusionrs_builder.corpora import json_stream, tables
 from fusionrs_builder.corpora.auto.glimpse import Glimpse, Layout
 from fusionrs_builder.corpora.formats.caption_json import CAPTION_KEYS, IMAGE_KEYS
 from fusionrs_builder.corpora.reader import stem
@@ -65,20 +65,23 @@ def _json_shape(seen: Glimpse, path: str) -> Layout | None:
     """The layout of one file, by the keys of the first records it holds."""
     tops: set[str] = set()
     keys: dict[str, set[str]] = {}
+    listed: set[str] = set()
     try:
         with (seen.root / path).open("rb") as handle:
-            events = ijson.parse(handle, multiple_values=True)
+            events = json_stream.events(handle, multiple_values=True)
             for prefix, event, value in itertools.islice(events, EVENTS):
                 if event == "map_key":
                     if prefix == "":
                         tops.add(value)
                     keys.setdefault(prefix, set()).add(value)
+                elif prefix in ("images.item.file_name", "images.item.filename"):
+                    listed.add(str(value).rpartition("/")[2])
     except (OSError, ValueError, ijson.JSONError):
         pass  # what was seen up to here still tells
     images = keys.get("images.item", set())
     if {"filename", "sentences"} <= images:
         return Layout("karpathy", f"{path} with a list `images` of filename and sentences")
-    if images & {"file_name", "filename"} and images & {"id", "width", "height"}:
+    if images & {"file_name", "filename"} and images & {"id", "width", "height"} and _some_here(seen, listed):
         return Layout("coco", f"{path} with lists of images and their annotations")
     item = keys.get("item", set())
     if {"conversations", "image"} <= item | tops:
@@ -90,6 +93,11 @@ def _json_shape(seen: Glimpse, path: str) -> Layout | None:
         if names & set(IMAGE_KEYS) and names & set(CAPTION_KEYS):
             return Layout("caption-json", f"{path} with image and caption side by side")
     return None
+
+
+def _some_here(seen: Glimpse, listed: set[str]) -> bool:
+    """Whether images that a file lists may be those of the folder: examples of a format may list others."""
+    return seen.cut or not seen.images or any(path.rpartition("/")[2] in listed for path in seen.images)
 
 
 def caption_table(seen: Glimpse) -> Layout | None:

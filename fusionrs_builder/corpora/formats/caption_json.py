@@ -122,7 +122,7 @@ def _objects(value: Any) -> list[tuple[str, list[float], list[float]]]:
         if not isinstance(label, str) or not _in_parts(sides := entry.get("obj_coord"), 4):
             raise Refused("bad_box", f"obj_cls is no text, or obj_coord not four parts of 1, in {json.dumps(entry)}")
         corners = entry.get("obj_corner") or []
-        if corners and isinstance(corners[0], list):
+        if isinstance(corners, list) and all(isinstance(point, list) for point in corners):
             corners = [part for point in corners for part in point]
         found.append((label, sides, corners if _in_parts(corners, 8) else []))
     return found

@@ -49,7 +49,8 @@ class Coco(Reader):
 
     def items(self) -> Iterator[Item]:
         names: dict[str, str] = {}
-        with ImageIndex(self.images()) as index, Spool() as images, Spool() as ids, Spool() as objects:
+        index = ImageIndex(self.all_images(), self.is_included)
+        with index, Spool() as images, Spool() as ids, Spool() as objects:
             for file in self._files():
                 for key, number, values in _records(self, file):
                     if key == "categories":
@@ -60,7 +61,8 @@ class Coco(Reader):
                         image = Image(file, number, f"{file}#{values.get('id')}", _size(values))
                         ids.add(image.key, number)
                         try:
-                            images.add(index.find(str(values.get("file_name") or "")), image)
+                            if path := index.find(str(values.get("file_name") or "")):
+                                images.add(path, image)
                         except Refused as refused:
                             fault = refused.reason, f"{image.place}: {refused.message}"
                             yield Item(image.place, (), (file,), fault=fault)

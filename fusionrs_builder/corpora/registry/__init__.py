@@ -74,6 +74,20 @@ class Entry(Section):
         """How a copy is had: fetch, stac, manual, or own copy."""
         return "stac" if self.stac else "fetch" if self.files else "manual" if self.manual else "own copy"
 
+    @property
+    def unknown(self) -> list[str]:
+        """What it leaves out, because no source was found."""
+        hashed = all(file.md5 or file.sha256 for file in self.files)
+        facts: dict[str, object] = {
+            "home page": self.homepage,
+            "how to cite it": self.citation,
+            "metres per pixel": self.gsd_m,
+            "number of images": self.records or self.stac,
+            "revision": self.settings.source_revision,
+            "hash of a file": hashed,
+        }
+        return [name for name, fact in facts.items() if not fact]
+
 
 def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))

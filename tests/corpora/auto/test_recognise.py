@@ -203,19 +203,26 @@ def test_what_was_seen_becomes_settings_and_what_is_given_stays(ws: Workspace, t
     assert pipeline.config.load(other).corpora["c"].bands["nir"] == "1"
 
 
+THERMAL = {"modality": "ir", "band": "lwir"}
+LANDSAT7 = {"bands": "red=3,green=2,blue=1,nir=4,lwir=7"}
+NOTEBOOKS = "s2-eotdl/tutorials/notebooks/example_data"
+
+
 @pytest.mark.parametrize(
     ("folder", "keys", "records", "objects", "labels"),
     [
-        (
-            "hit-uav/normal_xml",
-            {"modality": "ir", "band": "lwir"},
-            483,
-            {"Person": 2072, "Car": 1152, "Bicycle": 883},
-            0,
-        ),
-        ("oam-buildings-hotosm", {"object_label": "building"}, 1339, {"building": 2876}, 0),
-        ("s2-eotdl/tutorials/notebooks/example_data/EuroSAT-RGB-small", {}, 100, {}, 10),
-        ("s2-eotdl/tutorials/usecases/useCaseD/data/sentinel_2", {}, 77, {}, 0),
+        ("hit-uav/normal_xml", THERMAL, 483, {"Person": 2072, "Car": 1152, "Bicycle": 883}, 5),
+        ("oam-buildings-hotosm", {"object_label": "building"}, 1339, {"building": 2876}, 1),
+        (f"{NOTEBOOKS}/EuroSAT-RGB-small", {}, 100, {}, 10),
+        (f"{NOTEBOOKS}/EuroSAT-small", {}, 6, {}, 2),
+        (f"{NOTEBOOKS}/jaca_dataset", {}, 4, {}, 0),
+        ("s2-eotdl/tutorials/usecases/useCaseD/data/sentinel_2", {}, 77, {"Boat": 77}, 1),
+        ("s2-eotdl/tutorials/workshops", {}, 5, {}, 0),
+        ("naip-opengeos", {}, 9, {}, 0),
+        ("neon-trees-deepforest", {"include": "*[!3]?.png"}, 3, {"Tree": 340, "Dead": 28, "Alive": 9}, 3),
+        ("landsat8-tirs-sattestdata", {}, 1, {}, 0),
+        ("landsat7-thermal-opengeotutorial", LANDSAT7, 2, {}, 0),
+        ("landsat8-zion-spdatalarge", {}, 1, {}, 0),
     ],
 )
 def test_the_samples_build_by_themselves(
@@ -233,8 +240,28 @@ def test_the_samples_build_by_themselves(
     rows = [row for shard in ws.shards("rgb") for row in ws.rows("rgb", shard, ["boxes", "labels"])]
     counted = Counter(box["label"] for row in rows for box in row["boxes"])
     assert objects.items() <= counted.items()
-    if labels:
-        assert len({label for row in rows for label in row["labels"]}) == labels
+    assert len({label for row in rows for label in row["labels"]}) == labels
+
+
+def test_bands_whose_names_tell_no_colour_are_asked_for_by_name(ws: Workspace, tmp_path: Path) -> None:
+    put_raster(tmp_path / "data", "a.tif", 2, names=("band 1 reflectance", "band 2 reflectance"))
+    with pytest.raises(UsageError, match=r"corpus c: a\.tif .*\(band 1 reflectance, band 2 reflectance\): .*--bands"):
+        pipeline.download(ws, "c", from_=str(tmp_path / "data"), format="auto", license="MIT")
+
+
+def test_images_that_the_format_does_not_read_are_named(tmp_path: Path) -> None:
+    named_raster(tmp_path)
+    assert recognise(tmp_path, "c").hints == ()
+    put_images(tmp_path, "b/1.jpg", "b/2.jpg")
+    assert recognise(tmp_path, "c").hints == ("2 images that are no rasters are not read, such as b/1.jpg",)
+
+
+def test_a_list_of_images_that_are_not_there_is_an_example_only(tmp_path: Path) -> None:
+    voc(tmp_path)
+    put_json(tmp_path / "coco.json", {"images": [{"id": 1, "file_name": "2.jpg"}], "annotations": []})
+    assert recognise(tmp_path, "c").format == "voc"
+    put_json(tmp_path / "coco.json", {"images": [{"id": 1, "file_name": "x/1.jpg"}], "annotations": []})
+    assert recognise(tmp_path, "c").format == "coco"
 
 
 def test_the_words_of_a_table_are_looked_for_in_its_head_only(tmp_path: Path) -> None:

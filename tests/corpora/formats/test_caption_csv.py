@@ -149,3 +149,11 @@ def test_what_a_writer_quoted_is_read(tmp_path_factory: pytest.TempPathFactory, 
     found = reader(root, "caption-csv")
     (item,) = found.items()
     assert captions(found, item) == [" ".join(text.split()) for text in distinct(texts)]
+
+
+def test_records_of_images_left_out_are_not_missed_nor_given_to_others(tmp_path: Path, ws: Workspace) -> None:
+    put_images(tmp_path, "US/a.jpg", "CH/a.jpg", "US/b.jpg", "CH/c.jpg")
+    (tmp_path / "t.csv").write_text("filepath,title\nUS/a.jpg,one\nCH/a.jpg,two\nb.jpg,three\nCH/c.jpg,\na.jpg,four\n")
+    rows, refused = build(ws, tmp_path, "caption-csv", include="US/*")
+    assert {key: row["publisher_captions"] for key, row in rows.items()} == {"US/a": ["one", "four"], "US/b": ["three"]}
+    assert refused == {}

@@ -95,6 +95,15 @@ def test_a_file_an_image_with_boxes_in_parts_of_it(tmp_path: Path) -> None:
     assert found.read(items["Images_val/P2"]).boxes[0]["polygon"] == [0, 0, 48, 0, 48, 40, 0, 40]
 
 
+@pytest.mark.parametrize("corners", [[[0, 0], 1.5], "none", {"a": 1}, [[0, 0], [1, "x"]]])
+def test_corners_that_are_none_leave_the_box(tmp_path: Path, corners: Any) -> None:
+    put_images(tmp_path, "P1.png")
+    put_json(tmp_path / "P1.json", vrsbench("P1.png", ship(0.1, 0.2, 0.5, 0.6, obj_corner=corners)))
+    found = reader(tmp_path, "caption-json")
+    (item,) = found.items()
+    assert found.read(item).boxes[0]["polygon"] == []
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -258,3 +258,13 @@ def test_the_real_outlines_of_trees(samples: Path, tmp_path: Path) -> None:
         for axis, sides in enumerate((("x0", "x1"), ("y0", "y1"))):
             outline = box["polygon"][axis::2]
             assert [min(outline), max(outline)] == pytest.approx([box[side] for side in sides], abs=1.01)
+
+
+def test_images_left_out_are_not_missed(tmp_path: Path, ws: Workspace) -> None:
+    put_images(tmp_path, "train/1.jpg", "val/2.jpg")
+    names = [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}]
+    boxes = [{"image_id": 2, "category_id": 1, "bbox": [1, 1, 5, 5]}]
+    categories = [{"id": 1, "name": "ship"}]
+    put_json(tmp_path / "a.json", {"images": names, "annotations": boxes, "categories": categories})
+    rows, refused = build(ws, tmp_path, "coco", include="train/*")
+    assert (list(rows), refused) == (["train/1"], {})

@@ -186,7 +186,7 @@ def test_a_whole_index(tmp_path: Path, ws: Workspace, sources: dict[str, str]) -
         "RS5M": "rs5m",
         "RSICD": "rsicd",
         "RSITMD": "rsicd",
-        "SkyScript": "c",
+        "SkyScript": "skyscript",
     }
     assert rows["RS5M_00001"]["license"].startswith("unknown: mit and cc-by-nc-4.0")
     assert rows["NWPU_00001"]["attribution"].startswith("NWPU-Captions: Cheng")

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora.formats import reader, tiles
 from fusionrs_builder.corpora.reader import Refused
+from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture
+from tests.corpora.reading import build, put_json
 
 KEYS = {"format": "tiles", "annotations": "../../labels/{folder}/{stem}.geojson", "object_label": "building"}
 
@@ -81,3 +83,11 @@ def test_the_real_openaerialmap_sample(samples: Path) -> None:
     assert len(boxes) == 2876
     inside = [b for b in boxes if b["x0"] > -1 and b["y0"] > -1 and b["x1"] < 257 and b["y1"] < 257]
     assert len(inside) == len(boxes), "outlines are cut at the tile, so they must fall on it"
+
+
+def test_a_label_that_is_half_a_character_is_counted(tmp_path: Path, ws: Workspace) -> None:
+    (tmp_path / "OAM-1-1-2.png").write_bytes(encoded(picture(1, 256, 256)))
+    ring = [[500, 1], [501, 1], [501, 2], [500, 1]]
+    feature = {"properties": {"label": "\ud800"}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    put_json(tmp_path / "OAM-1-1-2.geojson", {"features": [feature]})
+    assert build(ws, tmp_path, "tiles") == ({}, {"bad_box": 1})
