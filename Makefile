@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/
 STAMP = $(VENV)/.stamp
+PEERS ?= .peers
+PEER = $(PEERS)/img2dataset/bin/img2dataset
 FUSIONRS_SAMPLES ?= $(abspath $(wildcard ../shared/data))
 export FUSIONRS_SAMPLES
 
@@ -20,8 +22,13 @@ lint: $(STAMP)  ## style, types, and who may import whom
 	$(RUN)mypy
 	$(RUN)lint-imports
 
-bench: $(STAMP)  ## speed, as ratios; one JSON a run in benchmarks/results/
+bench: $(STAMP) $(PEER)  ## speed, as ratios; one JSON a run in benchmarks/results/
 	$(RUN)python -m benchmarks.translate
+	$(RUN)python -m benchmarks.harmonise --peer $(PEER)
+	$(RUN)python -m benchmarks.fetch --torture
+	$(RUN)python -m benchmarks.stac
+	$(RUN)python -m benchmarks.curate
+	$(RUN)python -m benchmarks.copies
 
 gpu: $(STAMP)  ## the checks that need a GPU
 	$(RUN)python -m benchmarks.translate --device cuda --images 4096
@@ -34,10 +41,14 @@ format: $(STAMP)
 	$(RUN)ruff format .
 
 clean:  ## everything that was made, the environment too
-	rm -rf $(VENV) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(STAMP): pyproject.toml
 	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
 	$(RUN)python -m pip install --quiet --upgrade "pip>=25"
 	$(RUN)python -m pip install --quiet --editable ".[dev]"
 	touch $@
+
+$(PEER):  ## what download is measured against, in an environment of its own: it wants older libraries
+	$(PYTHON) -m venv $(PEERS)/img2dataset
+	$(PEERS)/img2dataset/bin/pip install --quiet img2dataset

@@ -178,7 +178,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             measured(lay, folder, count)
             for name, work in contestants.items():
                 found = result[name][count] = measured(work, folder, count)
-                print(f"{count:10,} {name:16} {found['seconds']:9.2f} {found['peak_mb']:8,} {found['groups']:9,}")
+                print(
+                    f"{count:10,} {name:16} {found['seconds']:9.2f} {found['peak_mb']:8,} {found['groups']:9,}",
+                    flush=True,
+                )
             ours, theirs = (result[name][count]["seconds"] for name in ("search", "search by faiss"))
             result["search"][count]["times_faiss"] = round(theirs / ours, 1)
     result["machine"] = machine.facts("cpu")

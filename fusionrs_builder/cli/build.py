@@ -111,12 +111,17 @@ def caption(run: Run, where: str, as_json: bool, **flags: Any) -> None:
     _report(pipeline.caption(Workspace.open(where), run=run, **flags), as_json)
 
 
-@click.command(epilog=_examples("curate", "curate --split 0.8,0.1,0.1"))
+@click.command(
+    epilog=_examples("curate", "curate --split 0.8,0.1,0.1", "curate --protect rsicd:test,bigearthnet-txt:bench")
+)
 @options.settings(CurateSettings)
 @options.running
 @options.common
 def curate(run: Run, where: str, as_json: bool, **flags: Any) -> None:
-    """Group equal records, leave out copies, split the groups into train, validation and test."""
+    """Group records that show or tell of the same, leave out copies, split the groups into train, validation and test.
+
+    Publishers' own test and validation splits are kept. curation/report.md tells what was grouped and left out.
+    """
     _report(pipeline.curate(Workspace.open(where), run=run, **flags), as_json)
 
 

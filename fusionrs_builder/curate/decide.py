@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -68,28 +67,34 @@ def decide(pool: Pool, settings: CurateSettings, seed: int, shards: Sequence[str
     numbers = np.fromiter((groups.group_number(pool.ids[int(one)].as_py()) for one in named_by), np.uint64)
     split = _split(pool, group, numbers, kept, rank, held_out, settings, seed)
 
-    found = {}
-    for shard in shards:
-        here = pool.records(shard)
-        reasons = {
-            record - here.start: pool.refused[record]
-            for record in range(here.start, here.stop)
-            if record in pool.refused
-        }
-        for record in np.arange(here.start, here.stop)[original[here] != np.arange(here.start, here.stop)]:
-            reasons[int(record - here.start)] = f"duplicate: same pixels as {pool.ids[int(original[record])].as_py()}"
-        found[shard] = Decisions(numbers[group[here]], as_published[here], bits[here], split[group[here]], reasons)
+    return {
+        shard: Decisions(
+            numbers[group[here]],
+            as_published[here],
+            bits[here],
+            split[group[here]],
+            _reasons(pool, original, here),
+        )
+        for shard, here in ((shard, pool.places[shard]) for shard in shards)
+    }
+
+
+def _reasons(pool: Pool, original: Numbers, here: slice) -> dict[int, str]:
+    """Why rows of a shard are not kept."""
+    records = range(here.start, here.stop)
+    found = {record - here.start: pool.refused[record] for record in records if record in pool.refused}
+    for row in np.flatnonzero(original[here] != np.array(records)).tolist():
+        found[row] = f"duplicate: same pixels as {pool.ids[int(original[here.start + row])].as_py()}"
     return found
 
 
 def found_links(pool: Pool, radius: int) -> tuple[Pairs, ...]:
     """What joins records, in the order of `LINKS`."""
-    looks = partial(_near, pool, pool.hashes, pool.plain, "rgb", "look", radius)
-    infrared = partial(_near, pool, pool.infrared_hashes, pool.infrared_plain, "ir", "ir_look", radius)
+    infrared = _near(pool, pool.infrared_hashes, pool.infrared_plain, "ir", "ir_look", radius)
     return (
         groups.equal(pool.pixels),
-        looks(),
-        np.concatenate([groups.equal(pool.infrared), infrared()]),
+        _near(pool, pool.hashes, pool.plain, "rgb", "look", radius),
+        np.concatenate([groups.equal(pool.infrared), infrared]),
         pool.sentences.links(),
         footprints.links(pool.boxes, pool.placed),
         groups.equal(pool.published),

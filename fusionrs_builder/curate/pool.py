@@ -40,7 +40,7 @@ class Pool:
 
     Attributes:
         workspace: where they are.
-        starts: number of the first record of each shard, in order.
+        places: the records of each shard, in order.
         ids: of the records.
         corpora: names; `corpus` holds indices into them, int32 [N].
         splits: names of publishers' splits; `split` holds indices into them, int32 [N], -1 where there is none.
@@ -58,7 +58,7 @@ class Pool:
     """
 
     workspace: Workspace
-    starts: dict[str, int]
+    places: dict[str, slice]
     ids: Any
     corpora: list[str]
     corpus: NDArray[np.int32]
@@ -82,12 +82,6 @@ class Pool:
     def __len__(self) -> int:
         return len(self.corpus)
 
-    def records(self, shard: str) -> slice:
-        """The records of a shard."""
-        names = list(self.starts)
-        after = names.index(shard) + 1
-        return slice(self.starts[shard], self.starts[names[after]] if after < len(names) else len(self))
-
     def looks(self, layer: str, column: str, records: Numbers) -> near_duplicates.Looks:
         """Looks of some records, uint8 [n, 256].
 
@@ -97,11 +91,11 @@ class Pool:
             records: ascending.
         """
         found = np.empty((len(records), LOOK_BYTES), np.uint8)
-        bounds = np.searchsorted(records, [*self.starts.values(), len(self)])
-        for (shard, start), low, high in zip(self.starts.items(), bounds[:-1], bounds[1:], strict=True):
+        bounds = np.searchsorted(records, [*(place.start for place in self.places.values()), len(self)])
+        for (shard, place), low, high in zip(self.places.items(), bounds[:-1], bounds[1:], strict=True):
             if low < high:
                 everyone = _looks(self.workspace.table(layer, shard, [column])[column])
-                found[low:high] = everyone[records[low:high] - start]
+                found[low:high] = everyone[records[low:high] - place.start]
         return found
 
 
@@ -118,9 +112,9 @@ def read(workspace: Workspace, shards: Sequence[tuple[str, int]], settings: Cura
     """
     corpora = list(dict.fromkeys(corpus_of(shard) for shard, _ in shards))
     splits: dict[str, int] = {}
-    starts, refused, parts, at = {}, {}, [], 0
+    places, refused, parts, at = {}, {}, [], 0
     for shard, rows in shards:
-        starts[shard] = at
+        places[shard] = slice(at, at + rows)
         part, against = _part(workspace, shard, at, splits, settings)
         parts.append({**part, "corpus": np.full(rows, corpora.index(corpus_of(shard)), np.int32)})
         refused.update(against)
@@ -128,12 +122,11 @@ def read(workspace: Workspace, shards: Sequence[tuple[str, int]], settings: Cura
     ids = pa.chunked_array([part.pop("id") for part in parts], pa.large_string()).combine_chunks()
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     told = sentences.Sentences(joined.pop("sentence_of"), joined.pop("sentence"), at)
-    for record in np.flatnonzero(told.repeats() > settings.max_same_caption):
-        keep, why = quality.caption_duplicate(int(told.repeats()[record]), settings)
-        if not keep:
-            refused.setdefault(int(record), why)
+    repeats = told.repeats()
+    for record in np.flatnonzero(repeats > settings.max_same_caption).tolist():
+        refused.setdefault(record, quality.caption_duplicate(int(repeats[record]), settings)[1])
     return Pool(
-        workspace=workspace, starts=starts, ids=ids, corpora=corpora, splits=list(splits), sentences=told,
+        workspace=workspace, places=places, ids=ids, corpora=corpora, splits=list(splits), sentences=told,
         refused=refused, **joined,
     )  # fmt: skip
 

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fusionrs_builder import pipeline
 from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import formats, registry
 from fusionrs_builder.corpora.formats.fusionrs_index import MAX_LINE_BYTES, FusionrsIndex
 from fusionrs_builder.corpora.reader import Refused
+from fusionrs_builder.engines.runner import Run
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture
@@ -399,3 +401,29 @@ def test_memory_does_not_grow_with_the_index_nor_with_the_copy(tmp_path: Path) -
     with peak(2e6):
         good = sum(1 for item in found.items() if not item.fault)
     assert good == 500 and found.report()["sources"]["SkyScript"]["not_in_copy"] == count - 500
+
+
+def test_groups_and_splits_stand_through_curation(tmp_path: Path, ws: Workspace, sources: dict[str, str]) -> None:
+    """Two records of the index show one picture, in two splits, and there is a copy from elsewhere."""
+    for name, quality in (("airport_1.jpg", 80), ("00623.jpg", 95)):
+        path = Path(sources["RSICD"], "RSICD_images", name)
+        path.write_bytes(encoded(picture(77, 200, 200), "JPEG", quality=quality))
+    (tmp_path / "mine" / "field").mkdir(parents=True)
+    (tmp_path / "mine" / "field" / "copy.png").write_bytes(encoded(picture(77, 200, 200)))
+    run = Run(workers=1)
+    index = put_index(tmp_path / "index.jsonl", records())
+    pipeline.download(ws, "fusionrs-rc4", index=str(index), sources=sources, run=run)
+    pipeline.download(ws, "mine", from_=str(tmp_path / "mine"), format="class-folders", license="CC0-1.0", run=run)
+    pipeline.translate(ws, translator="gray", run=run)
+    pipeline.caption(ws, run=run)
+    pipeline.curate(ws, min_side=1, run=run)
+    rows = {row["id"]: row for shard in ws.shards("curation") for row in ws.rows("curation", shard)}
+    for line in records():
+        row = rows[f"fusionrs-rc4/{line['sample_id']}"]
+        if row["keep"]:  # the little sources hold equal images
+            assert row["split"] == {"val": "validation"}.get(line["split"], line["split"])
+        if line["sample_id"] != "RSICD_00002":
+            assert row["group_id"] == line["joint_group_id"]
+    assert rows["fusionrs-rc4/RSICD_00001"]["split"] == "train"
+    assert rows["mine/field/copy"]["split"] == "validation", "it goes with the record that is held out"
+    assert rows["mine/field/copy"]["group_id"] == rows["fusionrs-rc4/RSICD_00002"]["group_id"]
