@@ -39,16 +39,17 @@ MAX_REDIRECTS = 8
 
 MAGIC: dict[str, tuple[int, tuple[bytes, ...]]] = {
     ".zip": (0, (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")),
-    ".gz": (0, (b"\x1f\x8b",)),
-    ".tgz": (0, (b"\x1f\x8b",)),
-    ".bz2": (0, (b"BZh",)),
-    ".zst": (0, (b"\x28\xb5\x2f\xfd",)),
+    **dict.fromkeys((".gz", ".tgz"), (0, (b"\x1f\x8b",))),
+    **dict.fromkeys((".bz2", ".tbz2", ".tbz"), (0, (b"BZh",))),
+    **dict.fromkeys((".xz", ".txz"), (0, (b"\xfd7zXZ\0", b"\x5d\0\0"))),
+    **dict.fromkeys((".zst", ".tzst"), (0, (b"\x28\xb5\x2f\xfd",))),
     ".7z": (0, (b"7z\xbc\xaf\x27\x1c",)),
+    ".rar": (0, (b"Rar!\x1a\x07",)),
     ".tar": (257, (b"ustar",)),
     ".parquet": (0, (b"PAR1",)),
-    ".tif": (0, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    **dict.fromkeys((".tif", ".tiff"), (0, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))),
     ".png": (0, (b"\x89PNG",)),
-    ".jpg": (0, (b"\xff\xd8",)),
+    **dict.fromkeys((".jpg", ".jpeg"), (0, (b"\xff\xd8",))),
 }
 """Where a file of a suffix says what it is, and how."""
 
@@ -121,7 +122,7 @@ class _Checker:
         )
         self._gates: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(PER_HOST))
         self._lock = threading.Lock()
-        self._dead: dict[str, str] = {}  # hosts that no connection could be made to
+        self._dead: dict[str, str] = {}  # no connection could be made to them
         self._listings: dict[tuple[str, ...], Future[dict[str, int | None]]] = {}
 
     def look(self, corpus: str, address: Address | None) -> Health:
@@ -255,10 +256,12 @@ def unlike(address: Address, head: bytes, content_type: str) -> tuple[str, str] 
         return "HTML page", "a page for people where a file should be"
     if head.startswith(GITHUB_LFS):
         return "other content", "a Git LFS pointer, not the file"
+    if not head and name.endswith((*MAGIC, ".json", ".geojson")):
+        return "other content", "empty"
     suffix = next((suffix for suffix in MAGIC if name.endswith(suffix)), "")
     if suffix:
         at, marks = MAGIC[suffix]
-        if head and not any(head[at:].startswith(mark) for mark in marks):
+        if not any(head[at:].startswith(mark) for mark in marks):
             return "other content", f"begins with {head[at : at + 6]!r}: not {suffix}"
     elif name.endswith((".json", ".geojson")) and start[:1] not in (b"{", b"["):
         return "other content", f"begins with {head[:6]!r}: not JSON"
@@ -268,7 +271,7 @@ def unlike(address: Address, head: bytes, content_type: str) -> tuple[str, str] 
 
 
 def _head(response: httpx2.Response, until: float) -> bytes:
-    """The first bytes of an answer, which may ignore the range and send everything."""
+    """The first bytes of an answer, which may send everything."""
     head = b""
     for chunk in response.iter_raw(SNIFFED):
         head += chunk
