@@ -6,6 +6,7 @@ One scene becomes one GeoTIFF of the sensor's own numbers, with scales and offse
 import math
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,14 @@ HTTP = {
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
 }
 """How GDAL asks for ranges."""
+
+
+TRIES, PAUSE_S = 5, 1.0
+"""A scene is begun anew so often: GDAL asks again after a status, but not where the line is cut in an answer."""
+
+
+class UnreadError(FusionError):
+    """A file could not be read, though no status said why."""
 
 
 class ForbiddenError(FusionError):
@@ -99,13 +108,21 @@ def cut(
         Refused: the box lies outside, or the bands do not fit together.
         FusionError: a file cannot be had; the message names it and the server's answer.
     """
-    try:
-        return _cut(assets, bbox, path, tags, signer, progress)
-    except ForbiddenError:
-        if not signer.address:
-            raise
-        signer.renew()  # the token may have expired on the way
-        return _cut(assets, bbox, path, tags, signer, progress)
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return _cut(assets, bbox, path, tags, signer, progress)
+        except ForbiddenError:
+            if not signer.address or not tries_left:
+                raise
+            signer.renew()  # the token may have expired on the way
+        except UnreadError:
+            if not tries_left:
+                raise
+        except Refused as refused:  # a head that was cut off may lack, for GDAL, only what it says of the place
+            if refused.reason != "not_georeferenced" or not tries_left:
+                raise
+        time.sleep(PAUSE_S)
+    raise AssertionError("each try returns or raises")
 
 
 def _cut(
@@ -213,7 +230,8 @@ def _named(href: str) -> Iterator[None]:
         yield
     except (RasterioError, CPLE_BaseError) as error:
         reason = scrubbed(str(error.__cause__ or error))
-        kind = ForbiddenError if re.search(r"response code: 40[13]", reason) else FusionError
+        status = re.search(r"response code: ([45]\d\d)", reason)
+        kind = UnreadError if not status else ForbiddenError if status[1] in ("401", "403") else FusionError
         raise kind(
             f"{plain(href)}: {reason}; run the same command again later (finished scenes are kept), "
             "or take another catalogue with --stac-url"
