@@ -135,9 +135,9 @@ def _zip(packed: io.BufferedReader, tree: Tree, kind: str) -> None:
                 tree.folder(entry.filename)
                 continue
             if entry.flag_bits & 1:
-                raise Refusal(f"{entry.filename} is encrypted")
+                raise Refusal(f"{entry.filename!r} is encrypted")
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFLNK):
-                raise Refusal(f"{entry.filename} is neither file, folder nor link")
+                raise Refusal(f"{entry.filename!r} is neither file, folder nor link")
             with archive.open(entry) as content:
                 if stat.S_ISLNK(mode):
                     tree.link(entry.filename, content.read(4096).decode("utf-8", "surrogateescape"))
@@ -180,7 +180,7 @@ def _tar(packed: io.BufferedReader, tree: Tree, kind: str) -> None:
                 content: Any = archive.extractfile(entry)
                 tree.file(entry.name, content, entry.size)
             else:
-                raise Refusal(f"{entry.name} is a device or a pipe")
+                raise Refusal(f"{entry.name!r} is a device or a pipe")
     padding = 0
     while chunk := stream.read(CHUNK_BYTES):  # to the checksum at its end
         padding += len(chunk)
@@ -232,7 +232,7 @@ def _7z(packed: io.BufferedReader, tree: Tree, kind: str) -> None:
             tree.expect(len(entries))
             for entry in entries:
                 if entry.is_symlink or not (entry.is_file or entry.is_directory):
-                    raise Refusal(f"{entry.filename} is a link or a device")
+                    raise Refusal(f"{entry.filename!r} is a link or a device")
                 tree.folder(entry.filename) if entry.is_directory else tree.place(entry.filename)
             archive.extractall(tree.root.resolve(), factory=Sinks())
     except ArchiveError as error:

@@ -521,6 +521,17 @@ def test_a_kill_while_archives_are_laid_out(
     assert steps > 5, "it was killed at some places"
 
 
+def test_a_kill_while_the_tree_is_taken_away(server: FaultyServer, folder: Path, get: Get) -> None:
+    url = server.put("a.txt", b"a")
+    get(url)
+    (folder / "unpacked" / ".files").mkdir(parents=True)
+    (folder / "unpacked" / ".files" / "left.txt").write_text("left")
+    (folder / "published" / "a.txt").write_text("changed")
+    get(url)
+    assert held(folder / "files") == {"a.txt": b"a"}
+    assert not (folder / "unpacked").exists()
+
+
 @pytest.mark.parametrize(
     ("url", "to"),
     [
