@@ -21,6 +21,7 @@ import httpx2
 
 from fusionrs_builder.corpora import registry
 from fusionrs_builder.corpora.address import Address
+from fusionrs_builder.corpora.remote import scrub, words
 from fusionrs_builder.errors import UsageError
 
 BROKEN = ("gone", "wrong size", "HTML page", "other content", "needs login", "unreachable")
@@ -150,7 +151,7 @@ class _Checker:
             except httpx2.TooManyRedirects:
                 return "unreachable", f"more than {MAX_REDIRECTS} redirects", None
             except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-                answer = "unreachable", _words(error), None
+                answer = "unreachable", words(error)[:120], None
                 if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout) and not tries_left:
                     self._dead[host] = answer[1]
             if answer[0] != "unreachable" or not tries_left:
@@ -174,12 +175,12 @@ class _Checker:
             if response.history and re.search(
                 r"(?:^|[/.])(?:log-?in|sign-?in|auth)\b", f"{place.host}{place.path}", re.IGNORECASE
             ):
-                return "needs login", f"sent to {place.copy_with(query=None)}", None
+                return "needs login", f"sent to {scrub(str(place))}", None
             if wrong := unlike(address, head, response.headers.get("content-type", "")):
                 return *wrong, size
             permanent = [step for step in response.history if step.status_code in (301, 308)]
             if permanent and response.history[0] is permanent[0]:
-                return "moved", f"now at {permanent[0].headers.get('location', place)}", size
+                return "moved", f"now at {scrub(permanent[0].headers.get('location', str(place)))}", size
             return "ok", "", size
 
     def _hub(self, address: Address) -> Answer:
@@ -208,7 +209,7 @@ class _Checker:
         except errors.RepositoryNotFoundError:
             return "gone", f"no repository {match['repo']}, or a private one", None
         except (httpx2.HTTPError, OSError) as error:
-            return "unreachable", _words(error), None
+            return "unreachable", words(error)[:120], None
         path = unquote(match["path"])
         found = [size for file, size in files.items() if file == path or fnmatch.fnmatch(file, path)]
         if not found:
@@ -243,7 +244,7 @@ def _bucket(address: Address) -> Answer:
     except PermissionError:
         return "needs login", "no right to read it", None
     except Exception as error:  # each store has errors of its own
-        return "unreachable", _words(error), None
+        return "unreachable", words(error)[:120], None
     return (*wrong, size) if wrong else ("ok", "", size)
 
 
@@ -287,10 +288,6 @@ def _size(response: httpx2.Response) -> int | None:
     length = response.headers.get("content-length", "")
     whole = response.status_code == httpx2.codes.OK and "content-encoding" not in response.headers
     return int(length) if whole and length.isdigit() else None
-
-
-def _words(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:120]
 
 
 def counted(found: Iterable[Health]) -> dict[str, int]:

@@ -132,6 +132,9 @@ def test_a_file_that_moved_for_good_is_moved_and_one_that_is_kept_elsewhere_is_o
     host.answers["/old.zip"] = (301, {"Location": "/new.zip"}, b"")
     host.answers["/store.zip"] = (302, {"Location": "/new.zip"}, b"")
     assert verdict(entries, f'{{ url = "{host.url}/old.zip" }}') == ("moved", "now at /new.zip")
+    host.answers["/signed.zip"] = (301, {"Location": f"{host.url}/new.zip?sig=secret"}, b"")
+    host.answers["/new.zip?sig=secret"] = host.answers["/new.zip"]
+    assert verdict(entries, f'{{ url = "{host.url}/signed.zip" }}') == ("moved", f"now at {host.url}/new.zip")
     assert verdict(entries, f'{{ url = "{host.url}/store.zip" }}')[0] == "ok"
     write(entries, "one", f'{{ url = "{host.url}/old.zip", bytes = 7 }}')
     assert check.check(["one"])[0].verdict == "wrong size"
