@@ -31,6 +31,9 @@ from fusionrs_builder.errors import FusionError, UsageError
 MAX_HEAD_BYTES = 1024 * 1024
 """A long name in a tar, which is read at once, is no longer."""
 
+ZIP_END_BYTES = 65_535 + 22 + 20 + 56
+"""The last of a zip: its longest comment, and three heads of their usual size."""
+
 KINDS = {
     ".zip": "zip",
     ".7z": "7z",
@@ -127,6 +130,7 @@ def _by_hand(parts: Sequence[Path]) -> str:
 def _zip(packed: io.BufferedReader, tree: Tree, kind: str) -> None:
     if packed.read(4) == b"PK\x07\x08":  # how the first of several volumes begins
         raise Refusal("it is a zip of several volumes; `zip -s 0 LAST.zip --out whole.zip` makes one of them")
+    tree.expect(_promised(packed))
     with zipfile.ZipFile(packed) as archive:
         tree.expect(len(archive.infolist()))
         for entry in archive.infolist():
@@ -144,6 +148,17 @@ def _zip(packed: io.BufferedReader, tree: Tree, kind: str) -> None:
                 else:
                     tree.consumed += entry.compress_size
                     tree.file(entry.filename, content)
+
+
+def _promised(packed: io.BufferedReader) -> int:
+    """Entries that the end of a zip promises: to look at a million of them takes a gigabyte of memory."""
+    packed.seek(max(0, packed.seek(0, os.SEEK_END) - ZIP_END_BYTES))
+    tail = packed.read()
+    end = tail.rfind(b"PK\x05\x06")
+    count = int.from_bytes(tail[end + 10 : end + 12], "little") if end >= 0 else 0
+    if count == 0xFFFF and (large := tail.rfind(b"PK\x06\x06", 0, end)) >= 0:
+        count = int.from_bytes(tail[large + 32 : large + 40], "little")
+    return count
 
 
 class _Head(tarfile.TarInfo):

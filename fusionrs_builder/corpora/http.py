@@ -176,7 +176,7 @@ def _refuse(response: httpx2.Response, host: _Host) -> None:
     after = _retry_after(response.headers.get("retry-after", ""))
     if after is not None:
         if after > MAX_WAIT_S:
-            raise Unavailable(f"status {status}: it asks to be left alone for {after:,.0f} s", "try again after that")
+            raise Unavailable(f"status {status}: it asks to be left alone for {after:,.0f} s", "Try again after that")
         host.not_before = max(host.not_before, time.monotonic() + after)
     raise Interrupted(f"status {status}", after)
 

@@ -119,7 +119,7 @@ def open_store(url: str, start: int, validator: str) -> Iterator[Stream]:
     except (FileNotFoundError, IsADirectoryError):
         raise Unavailable("no such file") from None
     except PermissionError:
-        raise Unavailable("no right to read it", "set the credentials of an account that may read it") from None
+        raise Unavailable("no right to read it", "Set the credentials of an account that may read it") from None
 
 
 def _found(url: str, **options: Any) -> tuple[Any, str]:

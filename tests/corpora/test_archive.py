@@ -291,6 +291,17 @@ def test_a_million_empty_entries_are_too_many_but_not_millions_of_images() -> No
         Tree(Path(), Limits(), 512_010_240).expect(1_000_000)  # a plain tar of them
 
 
+@pytest.mark.parametrize("entries", [101, 65_536])
+def test_too_many_entries_of_a_zip_are_not_even_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: int
+) -> None:
+    data = zipped(*((str(i), b"") for i in range(entries)))
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("it was looked at"))
+    for limit in (100, entries - 1):
+        with pytest.raises(FusionError, match=f"holds more than {limit:,} entries"):
+            out(tmp_path, data, "a.zip", Limits(entries=limit, bytes_per_entry=10**9))
+
+
 def test_a_head_without_bound(tmp_path: Path) -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 10**9
