@@ -31,6 +31,9 @@ from fusionrs_builder.errors import FusionError, UsageError
 MAX_HEAD_BYTES = 1024 * 1024
 """A long name in a tar, which is read at once, is no longer."""
 
+ZIP_END_BYTES = 65_535 + 22 + 20 + 56
+"""The last of a zip: its longest comment, and three heads of their usual size."""
+
 KINDS = {
     ".zip": "zip",
     ".7z": "7z",
@@ -127,6 +130,7 @@ def _by_hand(parts: Sequence[Path]) -> str:
 def _zip(packed: io.BufferedReader, tree: Tree, kind: str) -> None:
     if packed.read(4) == b"PK\x07\x08":  # how the first of several volumes begins
         raise Refusal("it is a zip of several volumes; `zip -s 0 LAST.zip --out whole.zip` makes one of them")
+    tree.expect(_promised(packed))
     with zipfile.ZipFile(packed) as archive:
         tree.expect(len(archive.infolist()))
         for entry in archive.infolist():
@@ -135,15 +139,26 @@ def _zip(packed: io.BufferedReader, tree: Tree, kind: str) -> None:
                 tree.folder(entry.filename)
                 continue
             if entry.flag_bits & 1:
-                raise Refusal(f"{entry.filename} is encrypted")
+                raise Refusal(f"{entry.filename!r} is encrypted")
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFLNK):
-                raise Refusal(f"{entry.filename} is neither file, folder nor link")
+                raise Refusal(f"{entry.filename!r} is neither file, folder nor link")
             with archive.open(entry) as content:
                 if stat.S_ISLNK(mode):
                     tree.link(entry.filename, content.read(4096).decode("utf-8", "surrogateescape"))
                 else:
                     tree.consumed += entry.compress_size
                     tree.file(entry.filename, content)
+
+
+def _promised(packed: io.BufferedReader) -> int:
+    """Entries that the end of a zip promises: to look at a million of them takes a gigabyte of memory."""
+    packed.seek(max(0, packed.seek(0, os.SEEK_END) - ZIP_END_BYTES))
+    tail = packed.read()
+    end = tail.rfind(b"PK\x05\x06")
+    count = int.from_bytes(tail[end + 10 : end + 12], "little") if end >= 0 else 0
+    if count == 0xFFFF and (large := tail.rfind(b"PK\x06\x06", 0, end)) >= 0:
+        count = int.from_bytes(tail[large + 32 : large + 40], "little")
+    return count
 
 
 class _Head(tarfile.TarInfo):
@@ -180,7 +195,7 @@ def _tar(packed: io.BufferedReader, tree: Tree, kind: str) -> None:
                 content: Any = archive.extractfile(entry)
                 tree.file(entry.name, content, entry.size)
             else:
-                raise Refusal(f"{entry.name} is a device or a pipe")
+                raise Refusal(f"{entry.name!r} is a device or a pipe")
     padding = 0
     while chunk := stream.read(CHUNK_BYTES):  # to the checksum at its end
         padding += len(chunk)
@@ -232,7 +247,7 @@ def _7z(packed: io.BufferedReader, tree: Tree, kind: str) -> None:
             tree.expect(len(entries))
             for entry in entries:
                 if entry.is_symlink or not (entry.is_file or entry.is_directory):
-                    raise Refusal(f"{entry.filename} is a link or a device")
+                    raise Refusal(f"{entry.filename!r} is a link or a device")
                 tree.folder(entry.filename) if entry.is_directory else tree.place(entry.filename)
             archive.extractall(tree.root.resolve(), factory=Sinks())
     except ArchiveError as error:

@@ -16,7 +16,7 @@ from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import raster
 from fusionrs_builder.corpora.cog import Asset
 from fusionrs_builder.corpora.registry import Stac
-from fusionrs_builder.corpora.signing import api, explain
+from fusionrs_builder.corpora.signing import api, explain, plain
 from fusionrs_builder.errors import FusionError
 
 PAGE = 100
@@ -63,22 +63,25 @@ def chosen(corpus: str, source: Stac, settings: CorpusSettings, url: str, notes:
     Raises:
         FusionError: the catalogue does not answer, or holds no such scene.
     """
-    asked = f"collection {source.collection} in {url}, bbox {','.join(map(str, settings.bbox or ()))}" + (
+    asked = f"collection {source.collection} in {plain(url)}, bbox {','.join(map(str, settings.bbox or ()))}" + (
         f", year {settings.year}" if settings.year else ""
     )
-    counted = {"found": 0, "incomplete": 0}
+    counted = {"found": 0, "incomplete": 0, "malformed": 0}
     names: set[str] = set()
 
     def candidates() -> Iterator[Scene]:
-        for item in _items(corpus, source, settings, url):
+        for item in _items(corpus, source, settings, url, notes):
             counted["found"] += 1
-            if all(place.partition("#")[0] in item["assets"] for place in source.assets.values()):
-                scene = scene_of(item, source, settings.bbox or (0, 0, 0, 0))
-                if scene.share > 0:
-                    yield scene
-            else:
-                counted["incomplete"] += 1
-                names.update(item["assets"])
+            try:
+                if all(place.partition("#")[0] in item["assets"] for place in source.assets.values()):
+                    scene = scene_of(item, source, settings.bbox or (0, 0, 0, 0))
+                    if scene.share > 0:
+                        yield scene
+                else:
+                    counted["incomplete"] += 1
+                    names.update(item["assets"])
+            except (LookupError, TypeError, ValueError, AttributeError):
+                counted["malformed"] += 1
 
     ranked = heapq.nsmallest(settings.max_scenes, candidates(), lambda scene: (scene.cloud, -scene.share, scene.id))
     if not counted["found"]:
@@ -86,17 +89,20 @@ def chosen(corpus: str, source: Stac, settings: CorpusSettings, url: str, notes:
     if counted["incomplete"]:
         wanted = ", ".join(sorted({place.partition("#")[0] for place in source.assets.values()}))
         notes.append(f"{counted['incomplete']} of {counted['found']} scenes lack one of the assets {wanted}")
+    if counted["malformed"]:
+        notes.append(f"{counted['malformed']} of {counted['found']} scenes are not described as STAC asks")
     if not ranked:
         why = "; ".join(notes) or "none covers the box"
         has = f"; their assets are {', '.join(sorted(names)[:40])}" if names else ""
         raise FusionError(f"corpus {corpus}: none of {counted['found']} scenes can be used ({asked}): {why}{has}")
-    if (usable := counted["found"] - counted["incomplete"]) > len(ranked):
+    if (usable := counted["found"] - counted["incomplete"] - counted["malformed"]) > len(ranked):
         notes.append(f"{len(ranked)} of {usable} scenes taken, the clearest first; --max-scenes takes more")
     return list({scene.id: scene for scene in ranked}.values())
 
 
-def _items(corpus: str, source: Stac, settings: CorpusSettings, url: str) -> Iterator[dict[str, Any]]:
-    """All items of a catalogue at a place and in a year, page by page."""
+def _items(corpus: str, source: Stac, settings: CorpusSettings, url: str, notes: list[str]) -> Iterator[Any]:
+    """All items of a catalogue at a place and in a year, page by page, as long as there are new ones."""
+    seen: set[str] = set()
     try:
         client = Client.open(url, stac_io=api())
         found = client.search(
@@ -106,12 +112,23 @@ def _items(corpus: str, source: Stac, settings: CorpusSettings, url: str) -> Ite
             query=source.query or None,
             limit=PAGE,
         )
-        yield from found.items_as_dicts()
+        for page in found.pages_as_dicts():
+            items = [item for item in page["features"] if _id(item) not in seen]
+            if not items:
+                notes.append(f"the catalogue gives a page again after {len(seen)} scenes: no more were looked for")
+                break
+            yield from items
+            seen.update(filter(None, map(_id, items)))
     except (APIError, ClientTypeError, STACError, NotImplementedError, KeyError, TypeError, ValueError) as error:
         raise FusionError(
-            f"corpus {corpus}: the catalogue {url} does not answer as a STAC API: {explain(error)}; "
+            f"corpus {corpus}: the catalogue {plain(url)} does not answer as a STAC API: {explain(error)}; "
             "try again later, or take another one with --stac-url"
         ) from None
+
+
+def _id(item: Any) -> str:
+    """The name of an item; empty where it is none."""
+    return str(item.get("id") or "") if isinstance(item, dict) else ""
 
 
 def scene_of(item: dict[str, Any], source: Stac, bbox: tuple[float, float, float, float]) -> Scene:
@@ -161,7 +178,9 @@ def share_of(geometry: dict[str, Any] | None, bounds: Any, bbox: tuple[float, fl
     """Share of a box that a footprint covers, 0..1."""
     if geometry is None and not bounds:
         return 1.0
-    west, south, east, north = bounds or rasterio.features.bounds(geometry)
+    west, south, *_, east, north = bounds or rasterio.features.bounds(geometry)
+    if bounds and len(bounds) == 6:  # with heights
+        east, north = bounds[3:5]
     overlap = max(west, bbox[0]), max(south, bbox[1]), min(east, bbox[2]), min(north, bbox[3])
     if overlap[0] >= overlap[2] or overlap[1] >= overlap[3]:
         return 0.0

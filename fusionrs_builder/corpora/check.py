@@ -21,6 +21,7 @@ import httpx2
 
 from fusionrs_builder.corpora import registry
 from fusionrs_builder.corpora.address import Address
+from fusionrs_builder.corpora.remote import scrub, words
 from fusionrs_builder.errors import UsageError
 
 BROKEN = ("gone", "wrong size", "HTML page", "other content", "needs login", "unreachable")
@@ -39,16 +40,17 @@ MAX_REDIRECTS = 8
 
 MAGIC: dict[str, tuple[int, tuple[bytes, ...]]] = {
     ".zip": (0, (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")),
-    ".gz": (0, (b"\x1f\x8b",)),
-    ".tgz": (0, (b"\x1f\x8b",)),
-    ".bz2": (0, (b"BZh",)),
-    ".zst": (0, (b"\x28\xb5\x2f\xfd",)),
+    **dict.fromkeys((".gz", ".tgz"), (0, (b"\x1f\x8b",))),
+    **dict.fromkeys((".bz2", ".tbz2", ".tbz"), (0, (b"BZh",))),
+    **dict.fromkeys((".xz", ".txz"), (0, (b"\xfd7zXZ\0", b"\x5d\0\0"))),
+    **dict.fromkeys((".zst", ".tzst"), (0, (b"\x28\xb5\x2f\xfd",))),
     ".7z": (0, (b"7z\xbc\xaf\x27\x1c",)),
+    ".rar": (0, (b"Rar!\x1a\x07",)),
     ".tar": (257, (b"ustar",)),
     ".parquet": (0, (b"PAR1",)),
-    ".tif": (0, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    **dict.fromkeys((".tif", ".tiff"), (0, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))),
     ".png": (0, (b"\x89PNG",)),
-    ".jpg": (0, (b"\xff\xd8",)),
+    **dict.fromkeys((".jpg", ".jpeg"), (0, (b"\xff\xd8",))),
 }
 """Where a file of a suffix says what it is, and how."""
 
@@ -121,7 +123,7 @@ class _Checker:
         )
         self._gates: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(PER_HOST))
         self._lock = threading.Lock()
-        self._dead: dict[str, str] = {}  # hosts that no connection could be made to
+        self._dead: dict[str, str] = {}  # no connection could be made to them
         self._listings: dict[tuple[str, ...], Future[dict[str, int | None]]] = {}
 
     def look(self, corpus: str, address: Address | None) -> Health:
@@ -149,7 +151,7 @@ class _Checker:
             except httpx2.TooManyRedirects:
                 return "unreachable", f"more than {MAX_REDIRECTS} redirects", None
             except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-                answer = "unreachable", _words(error), None
+                answer = "unreachable", words(error)[:120], None
                 if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout) and not tries_left:
                     self._dead[host] = answer[1]
             if answer[0] != "unreachable" or not tries_left:
@@ -173,12 +175,12 @@ class _Checker:
             if response.history and re.search(
                 r"(?:^|[/.])(?:log-?in|sign-?in|auth)\b", f"{place.host}{place.path}", re.IGNORECASE
             ):
-                return "needs login", f"sent to {place.copy_with(query=None)}", None
+                return "needs login", f"sent to {scrub(str(place))}", None
             if wrong := unlike(address, head, response.headers.get("content-type", "")):
                 return *wrong, size
             permanent = [step for step in response.history if step.status_code in (301, 308)]
             if permanent and response.history[0] is permanent[0]:
-                return "moved", f"now at {permanent[0].headers.get('location', place)}", size
+                return "moved", f"now at {scrub(permanent[0].headers.get('location', str(place)))}", size
             return "ok", "", size
 
     def _hub(self, address: Address) -> Answer:
@@ -207,7 +209,7 @@ class _Checker:
         except errors.RepositoryNotFoundError:
             return "gone", f"no repository {match['repo']}, or a private one", None
         except (httpx2.HTTPError, OSError) as error:
-            return "unreachable", _words(error), None
+            return "unreachable", words(error)[:120], None
         path = unquote(match["path"])
         found = [size for file, size in files.items() if file == path or fnmatch.fnmatch(file, path)]
         if not found:
@@ -242,7 +244,7 @@ def _bucket(address: Address) -> Answer:
     except PermissionError:
         return "needs login", "no right to read it", None
     except Exception as error:  # each store has errors of its own
-        return "unreachable", _words(error), None
+        return "unreachable", words(error)[:120], None
     return (*wrong, size) if wrong else ("ok", "", size)
 
 
@@ -255,10 +257,12 @@ def unlike(address: Address, head: bytes, content_type: str) -> tuple[str, str] 
         return "HTML page", "a page for people where a file should be"
     if head.startswith(GITHUB_LFS):
         return "other content", "a Git LFS pointer, not the file"
+    if not head and name.endswith((*MAGIC, ".json", ".geojson")):
+        return "other content", "empty"
     suffix = next((suffix for suffix in MAGIC if name.endswith(suffix)), "")
     if suffix:
         at, marks = MAGIC[suffix]
-        if head and not any(head[at:].startswith(mark) for mark in marks):
+        if not any(head[at:].startswith(mark) for mark in marks):
             return "other content", f"begins with {head[at : at + 6]!r}: not {suffix}"
     elif name.endswith((".json", ".geojson")) and start[:1] not in (b"{", b"["):
         return "other content", f"begins with {head[:6]!r}: not JSON"
@@ -268,7 +272,7 @@ def unlike(address: Address, head: bytes, content_type: str) -> tuple[str, str] 
 
 
 def _head(response: httpx2.Response, until: float) -> bytes:
-    """The first bytes of an answer, which may ignore the range and send everything."""
+    """The first bytes of an answer, which may send everything."""
     head = b""
     for chunk in response.iter_raw(SNIFFED):
         head += chunk
@@ -284,10 +288,6 @@ def _size(response: httpx2.Response) -> int | None:
     length = response.headers.get("content-length", "")
     whole = response.status_code == httpx2.codes.OK and "content-encoding" not in response.headers
     return int(length) if whole and length.isdigit() else None
-
-
-def _words(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:120]
 
 
 def counted(found: Iterable[Health]) -> dict[str, int]:

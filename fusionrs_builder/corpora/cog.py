@@ -6,6 +6,7 @@ One scene becomes one GeoTIFF of the sensor's own numbers, with scales and offse
 import math
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from rasterio.errors import CRSError, RasterioError
 
 from fusionrs_builder.corpora import raster
 from fusionrs_builder.corpora.reader import Refused, Window
+from fusionrs_builder.corpora.remote import scrubbed
 from fusionrs_builder.corpora.signing import Signer, plain
 from fusionrs_builder.errors import FusionError
 
@@ -41,6 +43,14 @@ HTTP = {
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
 }
 """How GDAL asks for ranges."""
+
+
+TRIES, PAUSE_S = 5, 1.0
+"""A scene is begun anew so often: GDAL asks again after a status, but not where the line is cut in an answer."""
+
+
+class UnreadError(FusionError):
+    """A file could not be read, though no status said why."""
 
 
 class ForbiddenError(FusionError):
@@ -98,13 +108,21 @@ def cut(
         Refused: the box lies outside, or the bands do not fit together.
         FusionError: a file cannot be had; the message names it and the server's answer.
     """
-    try:
-        return _cut(assets, bbox, path, tags, signer, progress)
-    except ForbiddenError:
-        if not signer.address:
-            raise
-        signer.renew()  # the token may have expired on the way
-        return _cut(assets, bbox, path, tags, signer, progress)
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return _cut(assets, bbox, path, tags, signer, progress)
+        except ForbiddenError:
+            if not signer.address or not tries_left:
+                raise
+            signer.renew()  # the token may have expired on the way
+        except UnreadError:
+            if not tries_left:
+                raise
+        except Refused as refused:  # a head that was cut off may lack, for GDAL, only what it says of the place
+            if refused.reason != "not_georeferenced" or not tries_left:
+                raise
+        time.sleep(PAUSE_S)
+    raise AssertionError("each try returns or raises")
 
 
 def _cut(
@@ -115,13 +133,13 @@ def _cut(
     signer: Signer,
     progress: Callable[[int], None],
 ) -> Cut:
-    with _written(path), rasterio.Env(**HTTP), signer.silenced(), ExitStack() as stack:
+    with _written(path), rasterio.Env(**HTTP), ExitStack() as stack:
         sources: dict[str, Any] = {}
         for asset in assets:
             if not asset.href.startswith(("http://", "https://")):
                 raise Refused("not_http", f"{plain(asset.href)} is no http address: take another catalogue")
             if asset.href not in sources:
-                with _named(asset.href, signer):
+                with _named(asset.href):
                     sources[asset.href] = stack.enter_context(rasterio.open(f"/vsicurl/{signer.sign(asset.href)}"))
             if asset.number > sources[asset.href].count:
                 raise Refused("missing_band", f"{plain(asset.href)} has no band {asset.number}")
@@ -144,7 +162,7 @@ def _cut(
         sink.update_tags(**tags)
         has_data = False
         for part in _chunks(window):
-            block = np.stack([_values(asset, sources, grid, part, nodata, signer) for asset in assets])
+            block = np.stack([_values(asset, sources, grid, part, nodata) for asset in assets])
             of_image = block[[asset.band != raster.CLOUD for asset in assets]]
             has_data |= bool((of_image != (0 if nodata is None else nodata)).any(axis=0).any())
             progress(block.nbytes)
@@ -186,13 +204,11 @@ def _chunks(window: Window) -> Iterator[Window]:
             yield x0, y0, min(left + CHUNK, column + width) - x0, min(top + CHUNK, row + height) - y0
 
 
-def _values(
-    asset: Asset, sources: dict[str, Any], grid: Any, part: Window, nodata: float | None, signer: Signer
-) -> NDArray[Any]:
+def _values(asset: Asset, sources: dict[str, Any], grid: Any, part: Window, nodata: float | None) -> NDArray[Any]:
     """A band on the grid, [H, W]; pixels without data have the value that stands for it in the whole file."""
     source = sources[asset.href]
     how = Resampling.nearest if asset.band == raster.CLOUD else Resampling.bilinear
-    with _named(asset.href, signer):
+    with _named(asset.href):
         values: NDArray[Any] = source.read(
             asset.number, window=raster.place(source, grid, part), out_shape=(part[3], part[2]), resampling=how
         )
@@ -208,13 +224,14 @@ def _nodata(asset: Asset, sources: dict[str, Any]) -> float | None:
 
 
 @contextmanager
-def _named(href: str, signer: Signer) -> Iterator[None]:
+def _named(href: str) -> Iterator[None]:
     """Turn a failure of GDAL into an error that names the file, and holds no token."""
     try:
         yield
     except (RasterioError, CPLE_BaseError) as error:
-        reason = signer.hide(str(error.__cause__ or error))
-        kind = ForbiddenError if re.search(r"response code: 40[13]", reason) else FusionError
+        reason = scrubbed(str(error.__cause__ or error))
+        status = re.search(r"response code: ([45]\d\d)", reason)
+        kind = UnreadError if not status else ForbiddenError if status[1] in ("401", "403") else FusionError
         raise kind(
             f"{plain(href)}: {reason}; run the same command again later (finished scenes are kept), "
             "or take another catalogue with --stac-url"

@@ -204,7 +204,7 @@ def _fetch_all(
             for future in done:
                 failed += _failure(future)
     finally:
-        sources.stop.set()
+        sources.give_up()
         pool.shutdown(cancel_futures=True)
         sources.close()
     if failed:

@@ -3,12 +3,15 @@
 import email.utils
 import logging
 import re
+import socket
 import threading
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -60,10 +63,27 @@ class Web:
             headers={"Accept-Encoding": "identity", "User-Agent": "fusionrs-builder"},
         )  # fmt: skip
         self._hosts: dict[str, _Host] = defaultdict(lambda: _Host(per_host))
+        self._lines: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._lock = threading.Lock()
 
     def close(self) -> None:
         self.client.close()
+
+    def give_up(self) -> None:
+        """Nobody waits for an answer any more: cut all lines, on which silence could else last for a minute."""
+        self.stop.set()
+        with self._lock:
+            for line in self._lines:
+                _cut(line)
+
+    def _connected(self, event: str, details: dict[str, Any]) -> None:
+        """Take note of a line; called by the client at each step."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            line = details["return_value"].get_extra_info("socket")
+            with self._lock:
+                self._lines.add(line)
+                if self.stop.is_set():
+                    _cut(line)
 
     @contextmanager
     def open(self, url: str, start: int, validator: str) -> Iterator[Stream]:
@@ -83,8 +103,10 @@ class Web:
             if validator:
                 headers["If-Range"] = validator
         with self._slot(url) as host:
+            if self.stop.is_set():
+                raise Interrupted("nobody waits for it")
             try:
-                with self.client.stream("GET", url, headers=headers) as response:
+                with self.client.stream("GET", url, headers=headers, extensions={"trace": self._connected}) as response:
                     yield self._stream(response, start, host)
             except httpx2.TooManyRedirects:
                 raise Interrupted(f"more than {MAX_REDIRECTS} redirects") from None
@@ -133,6 +155,12 @@ class Web:
             yield host
 
 
+def _cut(line: socket.socket) -> None:
+    """End a line from another thread, which reads its end; TLS is not asked."""
+    with suppress(OSError):
+        socket.socket.shutdown(line, socket.SHUT_RDWR)
+
+
 def _refuse(response: httpx2.Response, host: _Host) -> None:
     """Fail where the answer is not the file."""
     status = response.status_code
@@ -148,7 +176,7 @@ def _refuse(response: httpx2.Response, host: _Host) -> None:
     after = _retry_after(response.headers.get("retry-after", ""))
     if after is not None:
         if after > MAX_WAIT_S:
-            raise Unavailable(f"status {status}: it asks to be left alone for {after:,.0f} s", "try again after that")
+            raise Unavailable(f"status {status}: it asks to be left alone for {after:,.0f} s", "Try again after that")
         host.not_before = max(host.not_before, time.monotonic() + after)
     raise Interrupted(f"status {status}", after)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import registry
 from fusionrs_builder.corpora.registry import Entry
+from fusionrs_builder.corpora.remote import scrub
 from fusionrs_builder.engines.progress import Transfer
 from fusionrs_builder.engines.runner import note_provenance
 from fusionrs_builder.errors import UsageError
@@ -49,7 +50,8 @@ def planned(corpus: str, settings: CorpusSettings) -> str:
     """
     entry = _entry(corpus, settings)
     if entry.stac:
-        return f"{corpus}: would cut {settings.bbox} out of at most {settings.max_scenes} scenes of {entry.stac.url}"
+        url = scrub(settings.stac_url or entry.stac.url)
+        return f"{corpus}: would cut {settings.bbox} out of at most {settings.max_scenes} scenes of {url}"
     sizes = [address.bytes for address in entry.files]
     known = sum(size for size in sizes if size)
     size = f"{known / 1e6:,.1f} MB" + (" and more" if None in sizes else "") if known else "of unknown size"

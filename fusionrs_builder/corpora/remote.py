@@ -77,13 +77,18 @@ class Stream:
 
 def scrub(url: str) -> str:
     """An address as it may be shown: without name, password, query and fragment, where secrets are."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    return re.sub(r"(?<=://)[^/]*@", "", re.split(r"[?#]", url, maxsplit=1)[0])
+
+
+def scrubbed(text: str) -> str:
+    """A text in one line, its addresses scrubbed, those without a host too."""
+    text = re.sub(r"\w+://[^\s'\"`]+", lambda found: scrub(found[0]), " ".join(text.split()))
+    return re.sub(r"\?[^\s'\"`]*=[^\s'\"`]*", "", text)
 
 
 def words(error: BaseException) -> str:
     """An error in one line, its addresses scrubbed."""
-    text = re.sub(r"\w+://[^\s'\"]+", lambda found: scrub(found[0]), " ".join(str(error).split()))
+    text = scrubbed(str(error))
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
@@ -114,7 +119,7 @@ def open_store(url: str, start: int, validator: str) -> Iterator[Stream]:
     except (FileNotFoundError, IsADirectoryError):
         raise Unavailable("no such file") from None
     except PermissionError:
-        raise Unavailable("no right to read it", "set the credentials of an account that may read it") from None
+        raise Unavailable("no right to read it", "Set the credentials of an account that may read it") from None
 
 
 def _found(url: str, **options: Any) -> tuple[Any, str]:

@@ -9,6 +9,7 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from urllib3.util import Retry
 
+from fusionrs_builder.corpora.remote import scrub, scrubbed
 from fusionrs_builder.errors import FusionError
 
 TIMEOUT_S = (20, 60)
@@ -22,8 +23,13 @@ RETRY = Retry(
 LEFT = timedelta(minutes=5)
 """A token that expires sooner is not begun with."""
 
-LOGGERS = ("rasterio._env", "rasterio._err", "rasterio._base", "rasterio._io")
-"""Where GDAL's messages come out; those of a retry hold the address."""
+LOGGERS = (
+    "rasterio._env", "rasterio._err", "rasterio._base", "rasterio._io", "urllib3.connectionpool", "urllib3.util.retry",
+)  # fmt: skip
+"""Where the messages of GDAL and of requests come out; those of a retry hold the address."""
+
+# It logs whole requests, with the names and passwords some of them carry.
+logging.getLogger("pystac_client.stac_api_io").setLevel(logging.INFO)
 
 
 def api() -> StacApiIO:
@@ -32,14 +38,14 @@ def api() -> StacApiIO:
 
 
 def plain(href: str) -> str:
-    """An address without its query, where secrets are."""
-    return href.removeprefix("/vsicurl/").split("?", 1)[0]
+    """An address as it may be shown, whether GDAL writes it or others."""
+    return scrub(href.removeprefix("/vsicurl/"))
 
 
 def explain(error: Exception) -> str:
     """What a server answered: status and the beginning of its text."""
     status = getattr(error, "status_code", None)
-    text = " ".join(str(error).split())[:200]
+    text = scrubbed(str(error))[:300]
     return f"HTTP {status}: {text}" if status else text
 
 
@@ -54,7 +60,6 @@ class Signer:
         self.address = address
         self._token = ""
         self._until: datetime | None = None
-        self._spent: list[str] = []
 
     def sign(self, href: str) -> str:
         """The address with a token that is still good.
@@ -76,28 +81,23 @@ class Signer:
             expiry = answer.get("msft:expiry")
             self._until = datetime.fromisoformat(expiry) if expiry else None
         except (APIError, KeyError, TypeError, ValueError) as error:
-            raise FusionError(f"no token from {plain(self.address)}: {self.hide(explain(error))}") from None
+            raise FusionError(f"no token from {plain(self.address)}: {explain(error)}") from None
         self._token = token.lstrip("?")
-        self._spent.append(self._token)
 
-    def hide(self, text: str) -> str:
-        """A text without any token."""
-        for token in self._spent:
-            text = text.replace(token, "(token)")
-        return text
 
-    @contextmanager
-    def silenced(self) -> Iterator[None]:
-        """Within, GDAL's messages are logged without tokens."""
-        loggers = [logging.getLogger(name) for name in LOGGERS]
+@contextmanager
+def discreet() -> Iterator[None]:
+    """Within, addresses are logged without secrets."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    for logger in loggers:
+        logger.addFilter(_scrub)
+    try:
+        yield
+    finally:
         for logger in loggers:
-            logger.addFilter(self._hidden)
-        try:
-            yield
-        finally:
-            for logger in loggers:
-                logger.removeFilter(self._hidden)
+            logger.removeFilter(_scrub)
 
-    def _hidden(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = self.hide(record.getMessage()), ()
-        return True
+
+def _scrub(record: logging.LogRecord) -> bool:
+    record.msg, record.args = scrubbed(record.getMessage()), ()
+    return True

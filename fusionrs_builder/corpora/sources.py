@@ -26,6 +26,10 @@ class Sources:
         self.stop = threading.Event()
         self.web = Web(per_host, self.stop)
 
+    def give_up(self) -> None:
+        """Nobody waits for a file any more."""
+        self.web.give_up()
+
     def close(self) -> None:
         self.web.close()
 

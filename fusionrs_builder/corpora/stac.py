@@ -17,7 +17,7 @@ from fusionrs_builder.corpora.catalogue import Scene, chosen
 from fusionrs_builder.corpora.cog import cut
 from fusionrs_builder.corpora.reader import Refused
 from fusionrs_builder.corpora.registry import Stac
-from fusionrs_builder.corpora.signing import Signer, plain
+from fusionrs_builder.corpora.signing import Signer, discreet, plain
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import Files
 from fusionrs_builder.stage import digest
@@ -59,6 +59,7 @@ class Report:
         self.kept_files += not fetched
 
 
+@discreet()
 def fetch_scenes(
     corpus: str,
     source: Stac,
@@ -103,7 +104,7 @@ def fetch_scenes(
     signer = Signer(source.sign if url == source.url else "")
     kept = {}
     for scene in scenes:
-        wanted = digest([settings.bbox, asdict(scene)["assets"]])
+        wanted = digest([settings.bbox, _described(scene)])
         beside = _standing(files, _name(scene), wanted)
         fetched = not beside
         try:
@@ -117,8 +118,13 @@ def fetch_scenes(
         kept[_name(scene)] = wanted
     if not kept:
         raise FusionError("\n".join([f"corpus {corpus}: no scene has data in the box; move --bbox", *report.notes]))
-    files.write_json(REQUEST, {**asked, "request": request, "scenes": kept, "notes": report.notes})
+    files.write_json(REQUEST, {**asked, "url": plain(url), "request": request, "scenes": kept, "notes": report.notes})
     return report
+
+
+def _described(scene: Scene) -> list[dict[str, Any]]:
+    """Its bands, without what may be a token of today."""
+    return [{**asdict(asset), "href": plain(asset.href)} for asset in scene.assets]
 
 
 def _name(scene: Scene) -> str:
@@ -173,7 +179,7 @@ def _fetch(
             "bbox": bbox,
             "window": found.window,
             "crs": found.crs,
-            "bands": [{**asdict(asset), "href": plain(asset.href)} for asset in scene.assets],
+            "bands": _described(scene),
             "bytes": temporary.stat().st_size,
             "sha256": sha256,
             "cut": wanted,

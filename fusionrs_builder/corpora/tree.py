@@ -75,6 +75,7 @@ class ReaderTree:
         """Take away everything: it is made anew from what is published."""
         self.staged.mkdir(exist_ok=True)
         if self.root.exists():
+            shutil.rmtree(self.staged / ".files", ignore_errors=True)  # a kill may have left it half removed
             os.replace(self.root, self.staged / ".files")
         self.journal.clear()
         shutil.rmtree(self.staged)

@@ -23,13 +23,13 @@ class Limits:
 
     Attributes:
         entries: how many of them, or one for so many bytes of the archive as `bytes_per_entry` says.
-        bytes_per_entry: the emptiest corpora known need thousands.
+        bytes_per_entry: the emptiest corpora known need thousands; an empty file in a tar takes 512.
         bytes: all together.
         ratio: times its own size, beyond a megabyte.
     """
 
     entries: int = 500_000
-    bytes_per_entry: int = 256
+    bytes_per_entry: int = 1024
     bytes: int = 4 * 1024**4
     ratio: int = 1000
 
@@ -107,7 +107,7 @@ class Tree:
                 self.count(len(chunk))
                 handle.write(chunk)
         if size is not None and self.bytes - before != size:
-            raise EOFError(f"{name} is cut off")
+            raise EOFError(f"{name!r} is cut off")
 
     def count(self, size: int) -> None:
         """Count bytes before they are written."""
@@ -139,7 +139,7 @@ class Tree:
         try:
             self._links.append((source, inside(os.path.join(beside, target), up=True)))
         except Refusal:
-            raise Refusal(f"{name} is a link that leads outside, to {target}") from None
+            raise Refusal(f"{name!r} is a link that leads outside, to {target!r}") from None
 
     def finish(self) -> None:
         """Give each linked file its other names. No link is ever followed: there is none in the folder."""

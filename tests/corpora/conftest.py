@@ -11,6 +11,7 @@ from tests.corpora.stac_server import StacServer
 def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StacServer]:
     """A STAC API on loopback, for whose failures nobody waits."""
     monkeypatch.setattr(signing, "RETRY", signing.RETRY.new(backoff_factor=0, backoff_jitter=0))
+    monkeypatch.setattr(cog, "PAUSE_S", 0.01)
     monkeypatch.setitem(cog.HTTP, "GDAL_HTTP_RETRY_DELAY", "0.01")
     with StacServer(tmp_path / "served").running() as running:
         yield running

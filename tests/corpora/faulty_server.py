@@ -32,6 +32,7 @@ class Published:
         etag: as sent; None for the hash of the data, empty for none.
         modified: Last-Modified, empty for none.
         ranges: whether it can be begun in the middle.
+        heeds: whether If-Range is looked at.
     """
 
     data: bytes
@@ -39,6 +40,7 @@ class Published:
     etag: str | None = None
     modified: str = ""
     ranges: bool = True
+    heeds: bool = True
 
     @property
     def tag(self) -> str:
@@ -172,7 +174,8 @@ class FaultyServer:
         start, status = 0, 200
         headers = {"ETag": file.tag, "Last-Modified": file.modified}
         wanted = re.fullmatch(r"bytes=(\d+)-", asked.get("range", ""))
-        if wanted and file.ranges and asked.get("if-range", file.tag or file.modified) in (file.tag, file.modified):
+        known = asked.get("if-range", file.tag or file.modified) if file.heeds else file.tag
+        if wanted and file.ranges and known in (file.tag, file.modified):
             start, status = int(wanted[1]), 206
             if start >= len(data):
                 self._head(handler, 416, {"Content-Range": f"bytes */{len(data)}", "Content-Length": "0"})

@@ -59,6 +59,7 @@ class StacServer:
         searches: bodies of the searches.
         tokens: what assets may be read with; empty where they need none.
         fail: status codes to answer next, by path: each is used once.
+        drop: bytes after which the line is cut in the next answers, by path: each is used once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,6 +69,7 @@ class StacServer:
         self.tokens: list[str] = []
         self.token_life_s = 3600.0
         self.fail: dict[str, list[int]] = {}
+        self.drop: dict[str, list[int]] = {}
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"server_of": self}))
         self.url = f"http://127.0.0.1:{self._http.server_port}/api"
 
@@ -183,6 +185,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        if self.command == "GET" and self.server_of.drop.get(path):
+            body = body[: self.server_of.drop[path].pop(0)]
+            self.close_connection = True
         try:
             for start in range(0, len(body), PIECE):
                 self.wfile.write(body[start : start + PIECE])

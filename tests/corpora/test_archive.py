@@ -203,7 +203,7 @@ def test_links_outside(tmp_path: Path, target: str) -> None:
         ("b.tar", tar(special("link", tarfile.LNKTYPE, target))),
         ("a.zip", zipped((link, target.encode()))),
     ):
-        with pytest.raises(FusionError, match="link is a link that leads outside, to "):
+        with pytest.raises(FusionError, match="'link' is a link that leads outside, to "):
             out(tmp_path, data, kind)
         nothing_left(tmp_path)
 
@@ -233,10 +233,12 @@ def test_links_inside_become_names_of_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
 def test_devices_and_pipes(tmp_path: Path, kind: bytes) -> None:
-    with pytest.raises(FusionError, match="thing is a device or a pipe"):
+    with pytest.raises(FusionError, match="'thing' is a device or a pipe"):
         out(tmp_path, tar(("a", b"a"), special("thing", kind)), "a.tar")
-    with pytest.raises(FusionError, match="thing is neither file, folder nor link"):
+    with pytest.raises(FusionError, match="'thing' is neither file, folder nor link"):
         out(tmp_path, zipped((zip_entry("thing", stat.S_IFIFO | 0o666), b"")), "a.zip")
+    with pytest.raises(FusionError, match=r"'\\x1b\[2Jthing' is a device"):
+        out(tmp_path, tar(special("\x1b[2Jthing", kind)), "a.tar")  # which would clear the terminal
     nothing_left(tmp_path)
 
 
@@ -285,6 +287,19 @@ def test_a_million_empty_entries_are_too_many_but_not_millions_of_images() -> No
     Tree(Path(), Limits(), 59_000_000_000).expect(7_000_000)  # BigEarthNet
     with pytest.raises(Refusal):
         Tree(Path(), Limits(), 160_000_000).expect(1_000_000)
+    with pytest.raises(Refusal):
+        Tree(Path(), Limits(), 512_010_240).expect(1_000_000)  # a plain tar of them
+
+
+@pytest.mark.parametrize("entries", [101, 65_536])
+def test_too_many_entries_of_a_zip_are_not_even_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: int
+) -> None:
+    data = zipped(*((str(i), b"") for i in range(entries)))
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("it was looked at"))
+    for limit in (100, entries - 1):
+        with pytest.raises(FusionError, match=f"holds more than {limit:,} entries"):
+            out(tmp_path, data, "a.zip", Limits(entries=limit, bytes_per_entry=10**9))
 
 
 def test_a_head_without_bound(tmp_path: Path) -> None:
@@ -298,7 +313,7 @@ def test_encrypted_archives(tmp_path: Path) -> None:
     data = bytearray(zipped(("secret.txt", b"x" * 100)))
     for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.index(mark) + at] |= 1
-    with pytest.raises(FusionError, match=r"a.zip: secret.txt is encrypted: nothing was unpacked; if you"):
+    with pytest.raises(FusionError, match=r"a.zip: 'secret.txt' is encrypted: nothing was unpacked; if you"):
         out(tmp_path, bytes(data), "a.zip")
     sink = io.BytesIO()
     with py7zr.SevenZipFile(sink, "w", password="x") as archive:

@@ -115,11 +115,47 @@ def test_scenes_without_an_asset_are_left_out_and_counted(catalogue: StacServer)
         place.fetch()
 
 
+def test_scenes_that_are_not_described_as_they_should_are_left_out_and_counted(catalogue: StacServer) -> None:
+    for number in range(8):
+        scene(catalogue, f"S2_{number}")
+    items, given = catalogue.items, catalogue.found
+    place = sentinel(catalogue, max_scenes=9)
+    items[1]["properties"]["s2:processing_baseline"] = "N0400"
+    items[2]["properties"]["eo:cloud_cover"] = "some"
+    del items[3]["assets"]["B04"]["href"]
+    items[4]["assets"]["B04"] = None
+    without = {5: "assets", 6: "id"}
+    catalogue.found = (
+        lambda asked: (
+            [  # type: ignore[method-assign]
+                {key: value for key, value in item.items() if key != without.get(number)}
+                for number, item in enumerate(given(asked)[:7])
+            ]
+            + ["nothing"]
+        )
+    )  # type: ignore[list-item]
+    report = place.fetch()
+    assert list(report.sha256) == ["S2_0.tif"]
+    assert report.notes == ["7 of 8 scenes are not described as STAC asks"]
+
+
+def test_a_catalogue_that_gives_its_pages_again_and_again(catalogue: StacServer) -> None:
+    for number in range(5):
+        scene(catalogue, f"S2_{number}")
+    given = catalogue.found
+    catalogue.found = lambda asked: given(asked) * 50  # type: ignore[method-assign]
+    report = sentinel(catalogue, max_scenes=9).fetch()
+    assert report.files == 5
+    assert report.notes == ["the catalogue gives a page again after 5 scenes: no more were looked for"]
+    assert len(catalogue.searches) == 4
+
+
 def test_the_share_of_a_box_that_a_footprint_covers() -> None:
     half = {"type": "Polygon", "coordinates": [[[0, 0], [10, 0], [10, 10], [0, 0]]]}
     assert share_of(half, [0, 0, 10, 10], (0, 0, 10, 10)) == pytest.approx(0.5, abs=0.02)
     assert share_of(half, [0, 0, 10, 10], (-10, -10, 10, 10)) == pytest.approx(0.125, abs=0.01)
     assert share_of(half, None, (20, 20, 30, 30)) == 0
     assert share_of(None, None, (0, 0, 1, 1)) == 1
+    assert share_of(half, [0, 0, -5, 10, 10, 900], (0, 0, 10, 10)) == pytest.approx(0.5, abs=0.02), "with heights"
     far = {"type": "Polygon", "coordinates": [[[0, 0], [0.01, 0], [0.01, 0.01], [0, 0.01], [0, 0]]]}
     assert share_of(far, None, (-50, -50, 50, 50)) > 0, "a small image in a large box is found"

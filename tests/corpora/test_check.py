@@ -132,6 +132,9 @@ def test_a_file_that_moved_for_good_is_moved_and_one_that_is_kept_elsewhere_is_o
     host.answers["/old.zip"] = (301, {"Location": "/new.zip"}, b"")
     host.answers["/store.zip"] = (302, {"Location": "/new.zip"}, b"")
     assert verdict(entries, f'{{ url = "{host.url}/old.zip" }}') == ("moved", "now at /new.zip")
+    host.answers["/signed.zip"] = (301, {"Location": f"{host.url}/new.zip?sig=secret"}, b"")
+    host.answers["/new.zip?sig=secret"] = host.answers["/new.zip"]
+    assert verdict(entries, f'{{ url = "{host.url}/signed.zip" }}') == ("moved", f"now at {host.url}/new.zip")
     assert verdict(entries, f'{{ url = "{host.url}/store.zip" }}')[0] == "ok"
     write(entries, "one", f'{{ url = "{host.url}/old.zip", bytes = 7 }}')
     assert check.check(["one"])[0].verdict == "wrong size"
@@ -171,13 +174,16 @@ def test_the_first_bytes_must_fit_the_suffix() -> None:
     fits = {
         "a.tar": bytes(257) + b"ustar\0", "a.tar.gz": b"\x1f\x8b\x08", "a.tar.zst": b"\x28\xb5\x2f\xfd",
         "a.tif": b"II*\0", "a.html": b"<html>",
+        "a.tar.xz": b"\xfd7zXZ\0", "a.tbz2": b"BZh9", "a.rar": b"Rar!\x1a\x07\1", "a.jpeg": b"\xff\xd8\xff",
         "a.parquet": b"PAR1", "a.json": b' [{"a"', "a.csv": b"path,title", "a.tar.gzab": b"anything",
     }  # fmt: skip
     for name, head in fits.items():
         assert check.unlike(Address(url=f"https://x/{name}"), head, "") is None, name
-    for name in ("a.tar", "a.tar.gz", "a.tar.zst", "a.tif", "a.parquet", "a.json", "a.csv"):
+    for name in fits.keys() - {"a.html", "a.tar.gzab"}:
         found = check.unlike(Address(url=f"https://x/{name}"), b"\0\1\2\3 else", "")
         assert found is not None and found[0] == "other content", name
+    assert check.unlike(Address(url="https://x/a.zip"), b"", "") == ("other content", "empty")
+    assert check.unlike(Address(url="https://x/a.csv"), b"", "") is None
 
 
 def test_mirrors_and_catalogues_are_addresses_too(host: Host, entries: Path) -> None:

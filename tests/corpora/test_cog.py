@@ -157,6 +157,17 @@ def test_a_full_disk_is_said(catalogue: StacServer, limit: int) -> None:
     assert place.fetch().fetched_files == 1
 
 
+@pytest.mark.parametrize("cuts", [[50], [700, 0], [20_000], [300] * 2])
+def test_a_line_that_is_cut_in_an_answer(catalogue: StacServer, cuts: list[int]) -> None:
+    scene(catalogue, "S2_1", values=1234)
+    for path in ("B04", "SCL"):
+        catalogue.drop[f"/data/S2_1/{path}.tif"] = list(cuts)
+    assert sentinel(catalogue).fetch().notes == []
+    with rasterio.open(sentinel(catalogue).image()) as cut:
+        assert (cut.read((1, 2, 3, 4)) == 1234).all()
+    assert not any(catalogue.drop.values())
+
+
 def test_an_address_that_is_not_http_is_noted(catalogue: StacServer) -> None:
     for number in (1, 2):
         scene(catalogue, f"S2_{number}")

@@ -5,6 +5,8 @@ import logging
 import os
 import random
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,6 +174,10 @@ def test_more_bytes_than_published(server: FaultyServer, folder: Path, get: Get)
         ("a.tar.zst", b"PK\x03\x04" + bytes(900), "not .zst"),
         ("a.tar.bz2", b"PK\x03\x04", "not .bz2"),
         ("a.jpg", b"\x89PNG\r\n\x1a\n", "not .jpg"),
+        ("a.rar", b"Quota exceeded", "begins with b'Quota ': not .rar"),
+        ("a.tar.xz", b"Quota exceeded", "not .xz"),
+        ("a.zip", b"", "other content: empty"),
+        ("a.tif", b"", "other content: empty"),
     ],
 )  # fmt: skip
 def test_content_that_is_not_what_its_name_says(
@@ -241,10 +247,13 @@ def test_a_part_is_gone_on_with(server: FaultyServer, folder: Path, get: Get) ->
     assert server.ranges("a.bin") == ["bytes=1000000-"]
 
 
+@pytest.mark.parametrize("heeds", [True, False])
 @pytest.mark.parametrize("how", ["etag", "modified", "length"])
-def test_a_part_of_a_file_that_changed_is_thrown_away(server: FaultyServer, folder: Path, get: Get, how: str) -> None:
+def test_a_part_of_a_file_that_changed_is_thrown_away(
+    server: FaultyServer, folder: Path, get: Get, how: str, heeds: bool
+) -> None:
     options: dict[str, Any] = {"etag": "", "modified": "Mon, 01 Jan 2024 00:00:00 GMT"} if how == "modified" else {}
-    url = server.put("a.bin", DATA, **options)
+    url = server.put("a.bin", DATA, heeds=heeds, **options)
     leave_part(folder, server, get)
     file = server.files["a.bin"]
     file.data = DATA[::-1] if how != "length" else DATA[:500_000]
@@ -512,6 +521,17 @@ def test_a_kill_while_archives_are_laid_out(
     assert steps > 5, "it was killed at some places"
 
 
+def test_a_kill_while_the_tree_is_taken_away(server: FaultyServer, folder: Path, get: Get) -> None:
+    url = server.put("a.txt", b"a")
+    get(url)
+    (folder / "unpacked" / ".files").mkdir(parents=True)
+    (folder / "unpacked" / ".files" / "left.txt").write_text("left")
+    (folder / "published" / "a.txt").write_text("changed")
+    get(url)
+    assert held(folder / "files") == {"a.txt": b"a"}
+    assert not (folder / "unpacked").exists()
+
+
 @pytest.mark.parametrize(
     ("url", "to"),
     [
@@ -566,6 +586,21 @@ def test_a_full_disk_ends_the_work(
     with pytest.raises(FusionError, match="the disk is full: free some space, then run the same command again"):
         get(*(server.put(f"{i}.bin", DATA) for i in range(30)))
     assert len(server.requests) < 30
+
+
+def test_a_disk_that_takes_only_a_part_of_a_chunk(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(DATA)
+    code = (
+        "import resource, sys; from pathlib import Path; from fusionrs_builder.corpora.address import Address\n"
+        "from fusionrs_builder.corpora.fetch import fetch\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))\n"
+        "fetch('c', [Address(url=sys.argv[1])], Path(sys.argv[2]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"file://{tmp_path}/a.bin", str(folder)], capture_output=True, text=True
+    )
+    assert "FusionError: could not write " in done.stderr
+    assert not (folder / "published").exists()
 
 
 def test_a_break_ends_the_work(server: FaultyServer, get: Get) -> None:

@@ -217,5 +217,21 @@ def test_waiting_ends_when_nobody_waits(web: Web, server: FaultyServer) -> None:
     finished: Callable[[], None] = threading.Timer(0.2, web.stop.set).start
     finished()
     started = time.monotonic()
-    got(web, server.put("b.bin", DATA))
+    with pytest.raises(Interrupted, match="nobody waits"):
+        got(web, server.put("b.bin", DATA))
     assert time.monotonic() - started < 5
+    assert not server.asked("b.bin")
+
+
+@pytest.mark.parametrize("fault", ["stall", "mute"])
+def test_silence_ends_when_nobody_waits(server: FaultyServer, fault: str) -> None:
+    web = Web(2, threading.Event())
+    url = server.put("a.bin", DATA, "503", fault)
+    with pytest.raises(Interrupted, match="503"):
+        got(web, url)
+    threading.Timer(0.3, web.give_up).start()
+    started = time.monotonic()
+    with pytest.raises(Interrupted):
+        got(web, url)
+    assert time.monotonic() - started < 5
+    web.close()

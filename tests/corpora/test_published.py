@@ -125,3 +125,5 @@ def test_a_place_is_asked_for(ws: Workspace) -> None:
         pipeline.download(ws, "naip", run=ONE)
     settings = registry.resolve("naip", CorpusSettings(bbox=(-97.8, 30.2, -97.7, 30.3)))
     assert "would cut" in published.planned("naip", settings)
+    settings = settings.model_copy(update={"stac_url": "https://me:SECRET@example.org/api?key=SECRET"})
+    assert published.planned("naip", settings).endswith("of https://example.org/api")

@@ -30,6 +30,34 @@ def test_a_token_is_had_renewed_and_never_written(catalogue: StacServer, caplog:
         assert not any(secret.encode() in data for data in written)
 
 
+def test_secrets_of_addresses_are_not_shown(catalogue: StacServer, caplog: pytest.LogCaptureFixture) -> None:
+    scene(catalogue, "S2_1")
+    for asset in catalogue.items[0]["assets"].values():
+        asset["href"] += "?sig=SECRET"
+    place = sentinel(catalogue, stac_url=catalogue.url.replace("//", "//me:SECRET@") + "?key=SECRET")
+    catalogue.fail = {"/data/S2_1/B04.tif": [503], "/api": [503]}
+    with caplog.at_level(logging.DEBUG):
+        assert place.fetch().fetched_files == 1
+        assert "Retrying again" in caplog.text
+        assert not [path for path in place.folder.rglob("*") if path.is_file() and b"SECRET" in path.read_bytes()]
+        (place.folder / "request.json").unlink()
+        catalogue.items[0]["assets"]["B04"]["href"] += "-of-another-day"
+        assert place.fetch().kept_files == 1, "another token is no other file"
+        messages = []
+        (catalogue.folder / "S2_1/B04.tif").write_text("<html>sign in</html>" * 99)
+        for keys in (
+            {"max_scenes": 7, "bbox": box_of(catalogue.folder / "S2_1/B03.tif", (0, 0, 20, 20))},
+            {"year": 1999},
+            {"stac_url": "http://me:SECRET@127.0.0.1:9/api?key=SECRET"},
+        ):
+            place.ask(**keys)
+            with pytest.raises(FusionError) as caught:
+                place.fetch()
+            messages.append(str(caught.value))
+    assert "not recognized" in messages[0] and "nothing found" in messages[1] and "refused" in messages[2]
+    assert "SECRET" not in caplog.text + "".join(messages)
+
+
 def test_a_token_goes_to_no_other_catalogue(catalogue: StacServer) -> None:
     scene(catalogue, "S2_1")
     place = sentinel(catalogue, stac_url=catalogue.url)
