@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from datasets import load_dataset
+from datasets import concatenate_datasets, load_dataset
 from PIL import Image, ImageDraw, ImageFont
 
 SIDE, GAP, TEXT = 200, 12, 620
@@ -43,7 +43,7 @@ def chosen(rows: Any) -> list[dict[str, Any]]:
 
 def main(release: str, out: str = "docs/rows.jpg") -> None:
     """Draw the picture."""
-    rows = chosen(load_dataset(release, split="train"))
+    rows = chosen(concatenate_datasets(list(load_dataset(release).values())))
     sheet = Image.new("RGB", (2 * SIDE + 4 * GAP + TEXT, len(rows) * (SIDE + GAP) + GAP), "white")
     pen, font, small = ImageDraw.Draw(sheet), ImageFont.load_default(15), ImageFont.load_default(12)
     for number, row in enumerate(rows):
