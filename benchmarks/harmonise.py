@@ -83,6 +83,7 @@ def served(folder: Path) -> Iterator[str]:
         "class Handler(h.SimpleHTTPRequestHandler):\n"
         "    protocol_version = 'HTTP/1.1'\n"
         "    log_message = lambda *a: None\n"
+        "h.ThreadingHTTPServer.request_queue_size = 1024\n"  # 64 threads of the peer ask at once
         f"server = h.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Handler, directory={str(folder)!r}))\n"
         "print(server.server_port, flush=True)\n"
         "server.serve_forever()\n"

@@ -105,7 +105,7 @@ def phash64(array: Array) -> int:
     Returns:
         0 .. 2**64 - 1. The Hamming distance of two hashes tells how far apart two pictures look.
     """
-    return _as_number(_lowest_terms(_luma(array)))
+    return _as_numbers(_lowest_terms(_luma(array))[None])[0]
 
 
 def phash64_dihedral(array: Array) -> tuple[int, ...]:
@@ -113,12 +113,13 @@ def phash64_dihedral(array: Array) -> tuple[int, ...]:
 
     A flip changes the sign of every second term, a transpose swaps the two axes of terms.
     """
-    return _turned(_lowest_terms(_luma(array)))
+    return tuple(_as_numbers(_turned(_lowest_terms(_luma(array)))))
 
 
-def _turned(terms: NDArray[np.float64]) -> tuple[int, ...]:
-    flips = (terms, terms * _ODD, terms * _ODD.T, terms * _ODD * _ODD.T)
-    return tuple(_as_number(turned) for turned in (*flips, *(flip.T for flip in flips)))
+def _turned(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Terms of the picture in its eight turns: float64 [8, 8, 8]."""
+    flips = np.stack([terms, terms * _ODD, terms * _ODD.T, terms * _ODD * _ODD.T])
+    return np.concatenate([flips, flips.swapaxes(1, 2)])
 
 
 def dihedral(squares: Array) -> tuple[Array, ...]:
@@ -157,11 +158,10 @@ def described(array: Array) -> dict[str, Any]:
         array: uint8 [H, W] or [H, W, 3].
     """
     luma = _luma(array)
-    turned = _turned(_lowest_terms(luma))
-    within = _turned(_lowest_terms(luma, MARGIN))
+    hashes = _as_numbers(np.concatenate([_turned(_lowest_terms(luma)), _turned(_lowest_terms(luma, MARGIN))]))
     return {
-        "phash": turned[0],
-        "phash16": [*turned, *within],
+        "phash": hashes[0],
+        "phash16": hashes,
         "look": _little(luma),
         "saturation": _saturation(array),
         "entropy": _entropy(luma),
@@ -197,8 +197,12 @@ def _lowest_terms(luma: Image.Image, margin: float = 0.0) -> NDArray[np.float64]
     return terms
 
 
-def _as_number(terms: NDArray[np.float64]) -> int:
-    return int.from_bytes(np.packbits(terms > np.median(terms)).tobytes(), "big")
+def _as_numbers(terms: NDArray[np.float64]) -> list[int]:
+    """The hash of each of [N, 8, 8]: a bit a term, 1 above the median of the 64."""
+    flat = terms.reshape(-1, 64)
+    middle = np.partition(flat, (31, 32), axis=1)[:, 31:33].mean(axis=1, keepdims=True)
+    numbers: list[int] = np.packbits(flat > middle, axis=1).view(">u8").ravel().tolist()
+    return numbers
 
 
 def encode_jpeg(array: Array, quality: int = JPEG_QUALITY) -> bytes:
