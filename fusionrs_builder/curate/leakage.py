@@ -26,8 +26,6 @@ EXCLUDED = "curation/excluded"
 LARGEST = 10
 """Groups named in the report."""
 
-NOT_SPLIT = len(SPLITS)
-
 
 def write(workspace: Workspace) -> dict[str, Any]:
     """Write report and lists anew. Gives the report."""

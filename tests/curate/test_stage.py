@@ -338,3 +338,21 @@ def test_what_is_not_worth_keeping(lay: Lay, curate: Curator, workspace: Workspa
 def test_a_shard_of_which_nothing_is_plain_or_captioned(lay: Lay, curate: Curator) -> None:
     lay({"a-00000": [{"key": "only", "phash16": [0] * 16, "look": bytes(256), "ir_look": None, "ir_phash": None}]})
     assert [row["keep"] for row in curate().values()] == [True]
+
+
+def test_a_shard_whose_items_were_all_rejected(lay: Lay, curate: Curator, workspace: Workspace) -> None:
+    lay({"a-00000": records(5), "a-00001": []})
+    assert len(curate()) == 5
+    assert workspace.shards("curation") == ["a-00000", "a-00001"]
+
+
+def test_captions_without_a_word_join_nothing(lay: Lay, curate: Curator) -> None:
+    lay(
+        {
+            "a-00000": [
+                {"key": "dam", "publisher_captions": ["...", "a dam"]},
+                {"key": "pier", "publisher_captions": ["!", "a pier"]},
+            ]
+        }
+    )
+    assert [row["grouped_by"] for row in curate().values()] == [[], []]
