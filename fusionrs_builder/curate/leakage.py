@@ -233,9 +233,14 @@ def _by_corpus(workspace: Workspace) -> dict[str, list[str]]:
 
 
 def _of(workspace: Workspace) -> str:
-    """What the report is of: the shards as they stand, and what they were made from."""
-    footers = workspace.footers("curation")
-    return digest({shard: [footer.fingerprint, footer.content] for shard, footer in footers.items()})
+    """What the report is of: the shards as they stand, what they were made from, and what was rejected before."""
+    curated, harmonised = workspace.footers("curation"), workspace.footers("rgb")
+    return digest(
+        {
+            "curation": {shard: [footer.fingerprint, footer.content] for shard, footer in curated.items()},
+            "rgb": {shard: [footer.items, footer.refused] for shard, footer in harmonised.items()},
+        }
+    )
 
 
 def _remove_others(workspace: Workspace, corpora: set[str]) -> None:
