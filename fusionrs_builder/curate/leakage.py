@@ -54,7 +54,7 @@ def lines(workspace: Workspace) -> list[str]:
     if not found:
         return []
     leaks, within = found["leakage"], found["groups"]
-    largest = within["largest"][0]["records"] if within["largest"] else 0
+    largest = within["largest"][0]["records"] if within["largest"] else min(1, within["count"])
     return [
         f"{within['count']:,} groups, the largest of {largest:,} records; "
         f"{leaks['groups_across_splits']} lie across splits",
@@ -218,7 +218,7 @@ def _section(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]])
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     lines = [head, tuple("---" for _ in head), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+    return [f"| {' | '.join(' '.join(cell.replace('|', '/').split()) for cell in cells)} |" for cells in lines]
 
 
 def _reasons(counts: dict[str, int]) -> str:

@@ -93,3 +93,10 @@ def test_what_is_rejected_later_is_told(lay: Lay, curate: Curator, workspace: Wo
     assert curate.made == []
     funnel = workspace.read_json(leakage.REPORT, {})["funnel"]["a"]
     assert (funnel["items"], funnel["rejected"]) == (6, {"bad_image": 1})
+
+
+def test_the_page_stands_whatever_publishers_call_their_splits(lay: Lay, curate: Curator, workspace: Workspace) -> None:
+    lay({"a-00000": [{"key": "x", "corpus_split": "part|1\nof 2"}]})
+    curate()
+    assert "| a | part/1 of 2 | train | 1 |" in workspace.read_bytes(leakage.PAGE).decode()
+    assert leakage.lines(workspace)[0].startswith("1 groups, the largest of 1 records")
