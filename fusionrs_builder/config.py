@@ -263,7 +263,7 @@ class CurateSettings(Section):
     @field_validator("split")
     @classmethod
     def _sums_to_one(cls, split: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(split) < 0 or abs(sum(split) - 1) > 1e-6:
+        if not (min(split) >= 0 and abs(sum(split) - 1) <= 1e-6):  # false of what is no number, too
             raise ValueError("the three shares must be positive and sum to 1, e.g. 0.90,0.05,0.05")
         return split
 

@@ -259,6 +259,7 @@ def _configured(workspace: Workspace, command: str, flags: dict[str, Any], run: 
     settings = config.update(workspace, (command,), flags, save=False)
     stage = stage_of(workspace, command, settings)
     stage.params()
+    stage.check(workspace)
     if not run.dry_run and any(value is not None for value in flags.values()):
         with workspace.lock(command):  # not while another build reads it
             config.update(workspace, (command,), flags)

@@ -104,6 +104,13 @@ class Stage(ABC):
             tasks.append(Task(shard, self.fingerprint(**inputs), first.rows, inputs))
         return tasks
 
+    def check(self, workspace: Workspace) -> None:  # noqa: B027
+        """Look whether the settings fit what stands; cheap, and done before they are kept in fusionrs.toml.
+
+        Raises:
+            UsageError: they do not.
+        """
+
     def prepare(self, workspace: Workspace, pending: Sequence[Task]) -> list[Task]:
         """Give the tasks that will run their payload. Runs once, in the parent process, only when there is work."""
         return list(pending)

@@ -21,6 +21,7 @@ def test_defaults_hold_without_a_file(ws: Workspace) -> None:
         ("[corpora.a]\nfromm = 'x'", r"corpora\.a\.fromm: unknown key; did you mean `from`\?"),
         ("[build]\nseed = 'x'", r"build\.seed: .*integer.*got 'x'"),
         ("[build]\nmax_reject_rate = 2", r"build\.max_reject_rate: .*less than or equal to 1"),
+        ("[curate]\nsplit = [nan, 0.5, 0.5]", r"curate\.split: .*sum to 1, e\.g\. 0\.90,0\.05,0\.05"),
         ("[curate]\nsplit = [1, 1, 1]", r"curate\.split: .*sum to 1, e\.g\. 0\.90,0\.05,0\.05"),
         ("[corpora.a]\noverlap = 3", r"corpora\.a\.overlap: .*smaller than tile"),
         ("[corpora.'A b']\nformat = 'voc'", "lower-case letters, digits, - and _ only"),

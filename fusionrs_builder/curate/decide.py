@@ -12,7 +12,7 @@ from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate import duplicates, footprints, groups, near_duplicates, splits
 from fusionrs_builder.curate.groups import Numbers, Pairs
 from fusionrs_builder.curate.pool import Pool
-from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.errors import FusionError
 
 LINKS = ("pixels", "look", "infrared", "caption", "place", "publisher")
 """What joins records: equal pixels, near-duplicates, equal or nearly equal infrared, captions, footprints, and the
@@ -43,7 +43,6 @@ def decide(pool: Pool, settings: CurateSettings, seed: int, shards: Sequence[str
 
     Raises:
         FusionError: two records have one id.
-        UsageError: a benchmark to protect is not in the workspace.
     """
     order = pc.sort_indices(pool.ids).to_numpy().astype(np.int64)
     _check_unique(pool.ids, order)
@@ -109,23 +108,14 @@ def _near(pool: Pool, hashes: groups.Keys, plain: NDArray[np.bool_], layer: str,
 
 
 def _held_out(pool: Pool, protect: Sequence[str]) -> NDArray[np.int8]:
-    """The split each record must stay in: the publisher's test or validation, or test where it is protected.
-
-    Raises:
-        UsageError: a benchmark to protect is not in the workspace.
-    """
+    """The split each record must stay in: the publisher's test or validation, or test where it is protected."""
     known = [splits.SPLITS.index(name) if name in splits.SPLITS[1:] else splits.UNSPLIT for name in pool.splits]
     found = np.array([*known, splits.UNSPLIT], np.int8)[pool.split]
     for each in protect:
         corpus, _, split = each.partition(":")
-        if corpus not in pool.corpora:
-            raise UsageError(f"protect {each}: no corpus {corpus} here; there are {', '.join(pool.corpora)}")
-        mine = pool.corpus == pool.corpora.index(corpus)
-        named = mine & (pool.split == (pool.splits.index(split) if split in pool.splits else len(pool.splits)))
-        if not named.any():
-            there = sorted({pool.splits[code] for code in np.unique(pool.split[mine]) if code >= 0})
-            raise UsageError(f"protect {each}: {corpus} has no split {split}; it has {', '.join(there) or 'none'}")
-        found[named] = splits.TEST
+        if corpus in pool.corpora and split in pool.splits:
+            named = (pool.corpus == pool.corpora.index(corpus)) & (pool.split == pool.splits.index(split))
+            found[named] = splits.TEST
     return found
 
 

@@ -26,8 +26,6 @@ EXCLUDED = "curation/excluded"
 LARGEST = 10
 """Groups named in the report."""
 
-NOT_SPLIT = len(SPLITS)
-
 
 def write(workspace: Workspace) -> dict[str, Any]:
     """Write report and lists anew. Gives the report."""
@@ -56,7 +54,7 @@ def lines(workspace: Workspace) -> list[str]:
     if not found:
         return []
     leaks, within = found["leakage"], found["groups"]
-    largest = within["largest"][0]["records"] if within["largest"] else 0
+    largest = within["largest"][0]["records"] if within["largest"] else min(1, within["count"])
     return [
         f"{within['count']:,} groups, the largest of {largest:,} records; "
         f"{leaks['groups_across_splits']} lie across splits",
@@ -220,7 +218,7 @@ def _section(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]])
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     lines = [head, tuple("---" for _ in head), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+    return [f"| {' | '.join(' '.join(cell.replace('|', '/').split()) for cell in cells)} |" for cells in lines]
 
 
 def _reasons(counts: dict[str, int]) -> str:
@@ -235,9 +233,14 @@ def _by_corpus(workspace: Workspace) -> dict[str, list[str]]:
 
 
 def _of(workspace: Workspace) -> str:
-    """What the report is of: the shards as they stand, and what they were made from."""
-    footers = workspace.footers("curation")
-    return digest({shard: [footer.fingerprint, footer.content] for shard, footer in footers.items()})
+    """What the report is of: the shards as they stand, what they were made from, and what was rejected before."""
+    curated, harmonised = workspace.footers("curation"), workspace.footers("rgb")
+    return digest(
+        {
+            "curation": {shard: [footer.fingerprint, footer.content] for shard, footer in curated.items()},
+            "rgb": {shard: [footer.items, footer.refused] for shard, footer in harmonised.items()},
+        }
+    )
 
 
 def _remove_others(workspace: Workspace, corpora: set[str]) -> None:

@@ -11,13 +11,13 @@ addresses a table. faiss' `IndexBinaryMultiHash`, which does likewise, is slower
 """
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionrs_builder import pixels
-from fusionrs_builder.curate.groups import Keys, Numbers, Pairs
+from fusionrs_builder.curate.groups import Keys, Numbers, Pairs, connected
 
 Looks = NDArray[np.uint8]
 """[N, 256]: looks, a row each."""
@@ -71,8 +71,31 @@ def links(hashes: Keys, looks: Callable[[Numbers], Looks], radius: int) -> Pairs
     same, alone = _of_one_hash(hashes[:, 0], looks)
     near = _candidates(hashes[alone], radius)
     near[:, :2] = alone[near[:, :2]]
-    agree = _agreeing(near, looks)
-    return np.concatenate([same, near[agree, :2]])
+    return np.concatenate([same, *_connecting(near, _held(looks, np.unique(near[:, :2])), len(hashes))])
+
+
+def _held(looks: Callable[[Numbers], Looks], wanted: Numbers) -> Callable[[Numbers], Looks]:
+    """The same looks, read once."""
+    known = looks(wanted)
+    return lambda some: known[np.searchsorted(wanted, some)]
+
+
+def _connecting(near: Numbers, looks: Callable[[Numbers], Looks], count: int) -> Iterator[Pairs]:
+    """The candidates whose looks agree, but for those that are connected already.
+
+    In rounds, of each picture one candidate, then one more, two, four: ten thousand frames of one place are connected
+    after the first rounds, and are not all compared with each other.
+    """
+    place = np.arange(len(near)) - np.searchsorted(near[:, 0], near[:, 0])
+    rounds = np.frexp(place)[1]
+    group, found = np.arange(count), np.empty((0, 2), np.int64)
+    for number in range(rounds.max(initial=-1) + 1):
+        pairs = near[rounds == number]
+        pairs = pairs[group[pairs[:, 0]] != group[pairs[:, 1]]]
+        links = pairs[_agreeing(pairs, looks), :2]
+        found = np.concatenate([found, links])
+        group = connected(count, [found])
+        yield links
 
 
 def _of_one_hash(hashes: Keys, looks: Callable[[Numbers], Looks]) -> tuple[Pairs, Numbers]:
@@ -83,6 +106,7 @@ def _of_one_hash(hashes: Keys, looks: Callable[[Numbers], Looks]) -> tuple[Pairs
     rest = order[np.repeat(sizes > 1, sizes)]
     group = np.repeat(np.arange(len(sizes)), sizes)[np.repeat(sizes > 1, sizes)]
     alone, found = [order[starts[sizes == 1]]], [np.empty((0, 2), np.int64)]
+    looks = _held(looks, np.sort(rest))
     for _ in range(LEADERS):
         if not len(rest):
             break
@@ -100,30 +124,42 @@ def _of_one_hash(hashes: Keys, looks: Callable[[Numbers], Looks]) -> tuple[Pairs
 
 
 def _candidates(hashes: Keys, radius: int) -> Numbers:
-    """Pairs within the radius: int64 [C, 3], two pictures and the turn of the first in which they are."""
+    """Pairs within the radius, by the first picture: int64 [C, 3], two pictures and the turn of the first."""
     blocks = max(MIN_BLOCKS, radius + 2)
     edges = np.linspace(0, 64, blocks + 1).round().astype(int)
-    codes = [np.empty(0, np.uint64)]
-    for one, other in combinations(range(blocks), 2):
-        bits = [(int(edges[block]), int(edges[block + 1] - edges[block])) for block in (one, other)]
-        codes.append(np.unique(np.concatenate([codes.pop(), *_within(hashes, bits, radius)])))
-    left, right = codes[0] >> np.uint64(34), (codes[0] >> np.uint64(4)) & np.uint64(2**30 - 1)
-    return np.stack([left, right, codes[0] & np.uint64(15)], axis=1).astype(np.int64)
+    parts = [(start, end - start) for start, end in pairwise(edges.tolist())]
+    tables = combinations(range(blocks), 2)
+    found = [codes for one, other in tables for codes in _within(hashes, parts, one, other, radius)]
+    codes = np.sort(np.concatenate([np.empty(0, np.uint64), *found]))
+    left, right = codes >> np.uint64(34), (codes >> np.uint64(4)) & np.uint64(2**30 - 1)
+    return np.stack([left, right, codes & np.uint64(15)], axis=1).astype(np.int64)
 
 
-def _within(hashes: Keys, bits: list[tuple[int, int]], radius: int) -> Iterator[Keys]:
-    """Pairs within the radius that agree on the given blocks, as numbers: left and right in 30 bits, turn in 4."""
+def _within(hashes: Keys, parts: list[tuple[int, int]], one: int, other: int, radius: int) -> Iterator[Keys]:
+    """Pairs within the radius of which these two blocks are the first that agree, so that each pair comes once.
+
+    Args:
+        hashes: uint64 [N, T].
+        parts: first bit and width of each block.
+        one: the first block.
+        other: the second.
+        radius: bits.
+
+    Yields:
+        Pairs as numbers: left and right in 30 bits, turn in 4.
+    """
+
+    def block(values: Keys, number: int) -> Keys:
+        start, width = parts[number]
+        return (values >> np.uint64(start)) & np.uint64((1 << width) - 1)
 
     def place(values: Keys) -> Numbers:
-        (start, width), (second, more) = bits
-        first = (values >> np.uint64(start)) & np.uint64((1 << width) - 1)
-        then = (values >> np.uint64(second)) & np.uint64((1 << more) - 1)
-        return ((first << np.uint64(more)) | then).astype(np.int64)
+        return ((block(values, one) << np.uint64(parts[other][1])) | block(values, other)).astype(np.int64)
 
     upright = np.ascontiguousarray(hashes[:, 0])
     places = place(upright)
     order = np.argsort(places, kind="stable").astype(np.int32)
-    starts = np.zeros((1 << (bits[0][1] + bits[1][1])) + 1, np.int32)
+    starts = np.zeros((1 << (parts[one][1] + parts[other][1])) + 1, np.int32)
     np.cumsum(np.bincount(places, minlength=len(starts) - 1), out=starts[1:])
     for turn in range(hashes.shape[1]):
         turned = np.ascontiguousarray(hashes[:, turn])
@@ -137,7 +173,10 @@ def _within(hashes: Keys, bits: list[tuple[int, int]], radius: int) -> Iterator[
             left = np.repeat(np.arange(at, upto), counts[at:upto])
             within = np.arange(len(left)) - np.repeat(ends[at:upto] - counts[at:upto] - before, counts[at:upto])
             right = order[np.repeat(first[at:upto], counts[at:upto]) + within]
-            near = (np.bitwise_count(turned[left] ^ upright[right]) <= radius) & (left != right)
+            unlike = turned[left] ^ upright[right]
+            near = np.flatnonzero((np.bitwise_count(unlike) <= radius) & (left != right))
+            for number in set(range(other)) - {one}:
+                near = near[block(unlike[near], number) != 0]
             yield (left[near].astype(np.uint64) << np.uint64(34)) | (
                 (right[near].astype(np.uint64) << np.uint64(4)) | np.uint64(turn)
             )
@@ -146,12 +185,10 @@ def _within(hashes: Keys, bits: list[tuple[int, int]], radius: int) -> Iterator[
 
 def _agreeing(pairs: Numbers, looks: Callable[[Numbers], Looks]) -> NDArray[np.bool_]:
     """Whether the looks of each pair agree, the first one turned: bool [C]."""
-    wanted = np.unique(pairs[:, :2])
-    known = looks(wanted)
     found = np.empty(len(pairs), np.bool_)
     for start in range(0, len(pairs), VERIFIED):
         part = pairs[start : start + VERIFIED]
-        left, right = (known[np.searchsorted(wanted, part[:, side])].astype(np.float32) for side in (0, 1))
+        left, right = (looks(part[:, side]).astype(np.float32) for side in (0, 1))
         left = np.take_along_axis(left, _TURNS[part[:, 2] % 8], axis=1)
         found[start : start + VERIFIED] = _correlation(left, right) >= MIN_CORRELATION
     return found

@@ -150,7 +150,7 @@ def _part(
         seen = ir if row["ir_origin"] == "measured" else groups.NO_KEY
         visible = groups.key(row["pixel_sha256"])
         rows.append((split, group, standing, visible, ir, seen, bool(row["publisher_captions"])))
-        said += [(record, key) for key in {sentences.key(text) for text in row["by_others"]}]
+        said += [(record, key) for key in {sentences.key(text) for text in row["by_others"]} - {sentences.WORDLESS}]
         if row["bbox"]:
             placed.append(record)
             boxes.append(footprints.footprint(row["bbox"], row["width"] * row["height"], row["gsd_m"]))
@@ -162,9 +162,8 @@ def _part(
                 refused[record] = why
     types = (np.int32, *(np.uint64,) * 5, np.bool_)
     names = ("split", "published", "standing", "pixels", "infrared", "seen", "captioned")
-    columns: dict[str, Any] = {
-        name: np.array(values, type_) for name, values, type_ in zip(names, zip(*rows, strict=True), types, strict=True)
-    }
+    values = np.array(rows, list(zip(names, types, strict=True)))
+    columns: dict[str, Any] = {name: values[name] for name in names}
     rgb = workspace.table("rgb", shard, ["id", "phash16", "look"])
     ir_table = workspace.table("ir", shard, ["ir_phash", "ir_look"])
     return {

@@ -7,7 +7,8 @@ from typing import Any
 from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate import groups, leakage, pool, splits
 from fusionrs_builder.curate.decide import LINKS, Decisions, decide
-from fusionrs_builder.shards import Row
+from fusionrs_builder.errors import UsageError
+from fusionrs_builder.shards import Row, corpus_of
 from fusionrs_builder.stage import Stage, Task
 from fusionrs_builder.workspace import Workspace
 
@@ -27,7 +28,7 @@ class CurateStage(Stage):
     """
 
     name = "curate"
-    version = 2
+    version = 3
     reads = ("rgb", "ir", "captions")
     writes = "curation"
     parallel = False
@@ -38,6 +39,19 @@ class CurateStage(Stage):
 
     def params(self) -> Mapping[str, Any]:
         return {**self.settings.model_dump(mode="json"), "seed": self.seed}
+
+    def check(self, workspace: Workspace) -> None:
+        """Raises UsageError where a benchmark to protect is not in the workspace."""
+        shards = workspace.shards("rgb")
+        for each in self.settings.protect:
+            corpus, _, split = each.partition(":")
+            if not (mine := [shard for shard in shards if corpus_of(shard) == corpus]):
+                there = ", ".join(sorted(set(map(corpus_of, shards)))) or "none yet"
+                raise UsageError(f"curate.protect {each}: no corpus {corpus} here; there are {there}")
+            named = {name for shard in mine for name in _splits(workspace, shard)}
+            if split not in named:
+                there = ", ".join(sorted(named)) or "none"
+                raise UsageError(f"curate.protect {each}: {corpus} has no split {split}; it has {there}")
 
     def tasks(self, workspace: Workspace) -> list[Task]:
         """As `Stage.tasks`; every shard depends on all shards, so all have one fingerprint."""
@@ -50,7 +64,6 @@ class CurateStage(Stage):
 
         Raises:
             FusionError: two records have one id.
-            UsageError: a benchmark to protect is not in the workspace.
         """
         everyone = pool.read(workspace, [(task.shard, task.items) for task in self.tasks(workspace)], self.settings)
         decided = decide(everyone, self.settings, self.seed, [task.shard for task in pending])
@@ -68,6 +81,11 @@ class CurateStage(Stage):
 
     def is_current(self, workspace: Workspace) -> bool:
         return leakage.is_current(workspace)
+
+
+def _splits(workspace: Workspace, shard: str) -> set[str]:
+    """The publisher's splits in a shard."""
+    return set(workspace.table("rgb", shard, ["corpus_split"])["corpus_split"].drop_null().unique().to_pylist())
 
 
 def _rows(workspace: Workspace, task: Task) -> Iterator[Row]:

@@ -92,6 +92,7 @@ class Curator:
     def __call__(self, split: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0, **settings: Any) -> Rows:
         """Returns the rows of the whole layer, by id."""
         stage = CurateStage(CurateSettings(split=split, **settings), seed)
+        stage.check(self.workspace)
         pending = [task for task in stage.tasks(self.workspace) if not is_done(self.workspace, stage, task)]
         for task in stage.prepare(self.workspace, pending) if pending else []:
             make(self.workspace, stage, stage.open("cpu"), task)

@@ -59,3 +59,18 @@ def test_a_footprint_of_degrees_stays_as_it_is() -> None:
     assert footprints.footprint((10, 60, 10.001, 60.001), 100 * 100, gsd) == pytest.approx((10, 60, 10.001, 60.001))
     assert footprints.footprint((10, 60, 11, 61), 100, None) == (10, 60, 11, 61)
     assert footprints.footprint((10, 60, 10, 61), 100, 5.0) == (10, 60, 10, 61)
+
+
+def test_across_the_antimeridian() -> None:
+    across = footprints.footprint((179.9, -17, -179.9, -16.9), 1, None)
+    assert across == pytest.approx((179.9, -17, 180.1, -16.9))
+    assert linked(across, (179.8, -17, 180, -16.9), (-180, -17, -179.8, -16.9), (-0.1, -17, 0.1, -16.9)) == [0, 0, 0, 1]
+
+
+def test_many_footprints_of_one_place_are_held_as_few_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(footprints, "LINKS", 1000)
+    corners = np.random.default_rng(0).uniform(0, 0.001, (2000, 2))
+    boxes = np.concatenate([np.concatenate([corners, corners + 0.002], axis=1), [[5, 5, 6, 6], [5.5, 5, 6.5, 6]]])
+    links = footprints.links(boxes, np.arange(2002))
+    assert len(links) < 600_000, "of two million"
+    assert groups.connected(2002, [links]).tolist() == [*[0] * 2000, 1, 1]

@@ -78,3 +78,25 @@ def test_nothing_is_written_twice(lay: Lay, curate: Curator, workspace: Workspac
     workspace.fs.rm_file(workspace.path(leakage.REPORT))
     assert not leakage.is_current(workspace)
     assert leakage.lines(workspace) == []
+
+
+def test_what_is_rejected_later_is_told(lay: Lay, curate: Curator, workspace: Workspace) -> None:
+    """The records are as they were, so curation stands; one item more was refused before it."""
+    lay({"a-00000": records(5)})
+    curate()
+    rows = list(workspace.rows("rgb", "a-00000"))
+    with workspace.writer("rgb", "a-00000") as writer:
+        for row in rows:
+            writer.write(row)
+        writer.commit(Footer("test", "f", items=6, refused={"bad_image": 1}))
+    curate()
+    assert curate.made == []
+    funnel = workspace.read_json(leakage.REPORT, {})["funnel"]["a"]
+    assert (funnel["items"], funnel["rejected"]) == (6, {"bad_image": 1})
+
+
+def test_the_page_stands_whatever_publishers_call_their_splits(lay: Lay, curate: Curator, workspace: Workspace) -> None:
+    lay({"a-00000": [{"key": "x", "corpus_split": "part|1\nof 2"}]})
+    curate()
+    assert "| a | part/1 of 2 | train | 1 |" in workspace.read_bytes(leakage.PAGE).decode()
+    assert leakage.lines(workspace)[0].startswith("1 groups, the largest of 1 records")

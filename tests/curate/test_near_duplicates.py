@@ -140,3 +140,31 @@ def test_nothing_to_compare() -> None:
     assert near_duplicates.links(np.empty((0, 8), np.uint64), lambda some: some, 4).shape == (0, 2)
     one = np.array([[1]], np.uint64)
     assert near_duplicates.links(one, lambda some: np.zeros((len(some), 256), np.uint8), 4).shape == (0, 2)
+
+
+def test_frames_of_one_scene_are_not_all_compared_with_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    agreeing = near_duplicates._agreeing
+
+    def counted(pairs: groups.Numbers, looks: Callable[[groups.Numbers], Any]) -> NDArray[np.bool_]:
+        compared.append(len(pairs))
+        return agreeing(pairs, looks)
+
+    monkeypatch.setattr(near_duplicates, "_agreeing", counted)
+    hashes = np.arange(1 << 10, dtype=np.uint64)[:, None] << np.uint64(20)
+    look = np.random.default_rng(3).integers(0, 256, 256, np.uint8)
+    links = near_duplicates.links(hashes, lambda some: np.tile(look, (len(some), 1)), 4)
+    assert set(groups.connected(len(hashes), [links]).tolist()) == {0}
+    assert sum(compared) < 10 * len(hashes), "of 400 each that are within the radius"
+
+
+def test_looks_are_read_once_however_many_unlike_pictures_have_one_hash() -> None:
+    looks = np.random.default_rng(2).integers(0, 256, (50, 256), np.uint8)
+    asked: list[int] = []
+
+    def read(some: groups.Numbers) -> NDArray[np.uint8]:
+        asked.append(len(some))
+        return looks[some]
+
+    near_duplicates.links(np.full((50, 1), 5, np.uint64), read, 4)
+    assert asked == [50, 50]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fusionrs_builder import config, pipeline
 from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate.stage import CurateStage
 from fusionrs_builder.errors import FusionError, UsageError
@@ -281,12 +282,19 @@ def test_protected_benchmarks(lay: Lay, curate: Curator) -> None:
     rows = curate(protect=("bench:bench",))
     assert {row["split"] for name, row in rows.items() if name.startswith("bench/")} == {"test"}
     assert rows["other/copy"]["split"] == "test"
-    with pytest.raises(UsageError, match=r"protect nowhere:test: no corpus nowhere here; there are bench, other"):
+    with pytest.raises(UsageError, match=r"curate.protect nowhere:test: no corpus nowhere here; there are bench"):
         curate(protect=("nowhere:test",))
-    with pytest.raises(UsageError, match=r"protect bench:test: bench has no split test; it has bench"):
+    with pytest.raises(UsageError, match=r"curate.protect bench:test: bench has no split test; it has bench"):
         curate(protect=("bench:test",))
     with pytest.raises(ValueError, match=r"'rsicd' is no CORPUS:SPLIT"):
         CurateSettings(protect=("rsicd",))
+
+
+def test_a_benchmark_that_is_not_there_is_not_remembered(lay: Lay, workspace: Workspace) -> None:
+    lay({"bench-00000": records(5)})
+    with pytest.raises(UsageError, match=r"curate.protect bench:test: bench has no split test; it has none"):
+        pipeline.curate(workspace, protect="bench:test")
+    assert config.load(workspace).curate.protect == ()
 
 
 def test_published_groups_and_splits_of_an_index_stand(lay: Lay, curate: Curator) -> None:
@@ -338,3 +346,21 @@ def test_what_is_not_worth_keeping(lay: Lay, curate: Curator, workspace: Workspa
 def test_a_shard_of_which_nothing_is_plain_or_captioned(lay: Lay, curate: Curator) -> None:
     lay({"a-00000": [{"key": "only", "phash16": [0] * 16, "look": bytes(256), "ir_look": None, "ir_phash": None}]})
     assert [row["keep"] for row in curate().values()] == [True]
+
+
+def test_a_shard_whose_items_were_all_rejected(lay: Lay, curate: Curator, workspace: Workspace) -> None:
+    lay({"a-00000": records(5), "a-00001": []})
+    assert len(curate()) == 5
+    assert workspace.shards("curation") == ["a-00000", "a-00001"]
+
+
+def test_captions_without_a_word_join_nothing(lay: Lay, curate: Curator) -> None:
+    lay(
+        {
+            "a-00000": [
+                {"key": "dam", "publisher_captions": ["...", "a dam"]},
+                {"key": "pier", "publisher_captions": ["!", "a pier"]},
+            ]
+        }
+    )
+    assert [row["grouped_by"] for row in curate().values()] == [[], []]
