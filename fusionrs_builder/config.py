@@ -247,7 +247,10 @@ class CurateSettings(Section):
         (0.90, 0.05, 0.05), description="shares of train, validation and test, where no publisher split the records"
     )
     phash_radius: int = Field(
-        4, ge=0, le=8, description="bits by which the perceptual hashes of near-duplicates differ, at most"
+        4,
+        ge=0,
+        le=8,
+        description="bits by which the hashes of near-duplicates differ, at most; above 4, a million records take long",
     )
     protect: Annotated[tuple[str, ...], Listed] = Field(
         (), description="benchmarks to keep out of train, with all that resembles them: CORPUS:SPLIT,..."

@@ -25,14 +25,16 @@ class Decisions:
 
     Attributes:
         numbers: uint64, of the group of each row.
-        as_published: bool, whether the group is just the publisher's own.
+        stands: bool, whether that is a group of the index of FusionRS.
+        rest: uint32, the rest of its name then.
         links: uint8, bits of `LINKS`.
         splits: int8, index into `splits.SPLITS`, or `UNSPLIT`.
         reasons: of the rows that are not kept.
     """
 
     numbers: NDArray[np.uint64]
-    as_published: NDArray[np.bool_]
+    stands: NDArray[np.bool_]
+    rest: NDArray[np.uint32]
     links: NDArray[np.uint8]
     splits: NDArray[np.int8]
     reasons: Mapping[int, str]
@@ -61,15 +63,18 @@ def decide(pool: Pool, settings: CurateSettings, seed: int, shards: Sequence[str
     bits = np.zeros(len(pool), np.uint8)
     for place, pairs in enumerate(linked):
         bits[pairs.ravel()] |= np.uint8(1 << place)
-    group, as_published = groups.parted(groups.connected(len(pool), linked), pool.standing, rank)
+    group, standing = groups.parted(groups.connected(len(pool), linked), pool.standing, rank)
+    rest = np.zeros(int(group.max(initial=-1)) + 1, np.uint32)
+    np.maximum.at(rest, group, pool.standing_rest)
     named_by = groups.smallest(group, by_id, np.ones_like(usable))
     numbers = np.fromiter((groups.group_number(pool.ids[int(one)].as_py()) for one in named_by), np.uint64)
     split = _split(pool, group, numbers, kept, rank, held_out, settings, seed)
 
     return {
         shard: Decisions(
-            numbers[group[here]],
-            as_published[here],
+            np.where(standing[here] != groups.NO_KEY, standing[here], numbers[group[here]]),
+            standing[here] != groups.NO_KEY,
+            rest[group[here]],
             bits[here],
             split[group[here]],
             _reasons(pool, original, here),

@@ -52,7 +52,7 @@ def connected(count: int, links: Iterable[Pairs]) -> Numbers:
     return groups
 
 
-def parted(groups: Numbers, standing: Keys, first: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
+def parted(groups: Numbers, standing: Keys, first: Numbers) -> tuple[Numbers, Keys]:
     """Give groups back to the publisher who had formed them by the same rule: they stand as published.
 
     Where a group holds records of several standing groups, each of these becomes a group of its own again, and the
@@ -64,20 +64,17 @@ def parted(groups: Numbers, standing: Keys, first: Numbers) -> tuple[Numbers, ND
         first: place of each record in the order of precedence: of held-out records before others.
 
     Returns:
-        The groups, and whether each record is of a group that is all one published group.
+        The groups, and the key of the published group that each record is now of.
     """
     named = standing != NO_KEY
     if not named.any():
-        return groups, named
+        return groups, standing
     order = np.flatnonzero(named)[np.argsort(-first[named], kind="stable")]
     leading = np.zeros(int(groups.max()) + 1, np.uint64)
     leading[groups[order]] = standing[order]  # the last one written, of first precedence, stays
     label = np.where(named, standing, leading[groups])
     _, found = np.unique(np.stack([groups.astype(np.uint64), label], axis=1), axis=0, return_inverse=True)
-    found = found.reshape(-1).astype(np.int64)
-    mixed = np.zeros(int(found.max()) + 1, np.bool_)
-    mixed[found[~named]] = True
-    return found, named & ~mixed[found]
+    return found.reshape(-1).astype(np.int64), label
 
 
 def smallest(groups: Numbers, rank: Numbers, among: NDArray[np.bool_]) -> Numbers:
@@ -96,3 +93,8 @@ def group_number(smallest_id: str) -> int:
 
 def group_name(number: int) -> str:
     return f"group:{number:016x}"
+
+
+def standing_name(number: int, rest: int) -> str:
+    """The name of a group of the index of FusionRS, from its two parts."""
+    return f"joint-group:{number:016x}{rest:08x}"

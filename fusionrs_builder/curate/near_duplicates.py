@@ -60,6 +60,9 @@ def is_plain(looks: Looks) -> NDArray[np.bool_]:
 def links(hashes: Keys, looks: Callable[[Numbers], Looks], radius: int) -> Pairs:
     """Find the pictures to be linked: not every pair of a group, but enough to connect it.
 
+    Of pictures with one hash, those that agree with a first one are compared no further, since they are copies of it:
+    a picture that agrees with one of them alone, by a hair, is missed.
+
     Args:
         hashes: uint64 [N, T]: of each picture: 1, upright only; 8, in its eight turns; 16, in these cropped too.
         looks: gives the looks of some of the pictures, uint8 [n, 256]; asked only for those that may be alike.

@@ -3,6 +3,7 @@
 Looks are left on disk: few are needed, and `Pool.looks` reads those.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,8 @@ from fusionrs_builder.workspace import Workspace
 TURNS = 16
 LOOK_BYTES = 256
 
-STANDING = "joint-group:"
-"""How names of groups begin in the index of FusionRS, which joined its records by what joins them here."""
+STANDING = re.compile(r"joint-group:([0-9a-f]{16})([0-9a-f]{8})")
+"""Names of groups in the index of FusionRS, which joined its records by what joins them here: its groups stand."""
 
 IN_ROWS = {
     "rgb": (
@@ -32,6 +33,19 @@ IN_ROWS = {
     "captions": ("scene_captions", "ir_captions", "reason"),
 }  # fmt: skip
 """Columns looked at row by row; hashes and looks are read as arrays."""
+
+
+TYPES = {
+    "split": np.int32,
+    "published": np.uint64,
+    "standing": np.uint64,
+    "standing_rest": np.uint32,
+    "pixels": np.uint64,
+    "infrared": np.uint64,
+    "seen": np.uint64,
+    "captioned": np.bool_,
+}
+"""Columns of `Pool` that are made row by row."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,8 @@ class Pool:
         corpora: names; `corpus` holds indices into them, int32 [N].
         splits: names of publishers' splits; `split` holds indices into them, int32 [N], -1 where there is none.
         published: uint64 [N], key of the publisher's own group, `NO_KEY` where there is none.
-        standing: as `published`, of groups that were made by the rule of this package: they are not joined further.
+        standing: uint64 [N], the first 64 bits of the name of a group that stands, `NO_KEY` where there is none.
+        standing_rest: uint32 [N], the other 32 bits.
         pixels, infrared: uint64 [N], keys of the decoded pixels of the two views.
         seen: as `infrared`, of views that a sensor measured.
         hashes: uint64 [N, 16], perceptual hashes of the first view in its eight turns, and in these cropped.
@@ -66,6 +81,7 @@ class Pool:
     split: NDArray[np.int32]
     published: Keys
     standing: Keys
+    standing_rest: NDArray[np.uint32]
     pixels: Keys
     infrared: Keys
     seen: Keys
@@ -143,13 +159,10 @@ def _part(
     for record, row in enumerate(_joined(workspace, shard), start):
         ir = groups.key(row["ir_sha256"])
         split = splits.setdefault(row["corpus_split"], len(splits)) if row["corpus_split"] else -1
-        group = (
-            groups.group_number(f"{corpus_of(shard)}/{row['corpus_group']}") if row["corpus_group"] else groups.NO_KEY
-        )
-        standing = group if group and row["corpus_group"].startswith(STANDING) else groups.NO_KEY
+        group, standing, rest = _published(corpus_of(shard), row["corpus_group"])
         seen = ir if row["ir_origin"] == "measured" else groups.NO_KEY
         visible = groups.key(row["pixel_sha256"])
-        rows.append((split, group, standing, visible, ir, seen, bool(row["publisher_captions"])))
+        rows.append((split, group, standing, rest, visible, ir, seen, bool(row["publisher_captions"])))
         said += [(record, key) for key in {sentences.key(text) for text in row["by_others"]} - {sentences.WORDLESS}]
         if row["bbox"]:
             placed.append(record)
@@ -160,10 +173,8 @@ def _part(
             keep, why = quality.judged(row, settings)
             if not keep:
                 refused[record] = why
-    types = (np.int32, *(np.uint64,) * 5, np.bool_)
-    names = ("split", "published", "standing", "pixels", "infrared", "seen", "captioned")
-    values = np.array(rows, list(zip(names, types, strict=True)))
-    columns: dict[str, Any] = {name: values[name] for name in names}
+    values = np.array(rows, list(TYPES.items()))
+    columns: dict[str, Any] = {name: values[name] for name in TYPES}
     rgb = workspace.table("rgb", shard, ["id", "phash16", "look"])
     ir_table = workspace.table("ir", shard, ["ir_phash", "ir_look"])
     return {
@@ -178,6 +189,16 @@ def _part(
         "placed": np.array(placed, np.int64),
         "boxes": np.array(boxes, np.float64).reshape(-1, 4),
     }, refused
+
+
+def _published(corpus: str, name: str | None) -> tuple[int, int, int]:
+    """Key of a publisher's group, and, where the group stands, the two parts of its name."""
+    if not name:
+        return groups.NO_KEY, groups.NO_KEY, 0
+    if stands := STANDING.fullmatch(name):
+        first, rest = (int(digits, 16) for digits in stands.groups())
+        return first, first, rest
+    return groups.group_number(f"{corpus}/{name}"), groups.NO_KEY, 0
 
 
 def _joined(workspace: Workspace, shard: str) -> Iterator[Row]:

@@ -90,12 +90,15 @@ def _splits(workspace: Workspace, shard: str) -> set[str]:
 
 def _rows(workspace: Workspace, task: Task) -> Iterator[Row]:
     decisions: Decisions = task.payload
-    for place, row in enumerate(workspace.rows("rgb", task.shard, ["id", "corpus_group"])):
+    for place, row in enumerate(workspace.rows("rgb", task.shard, ["id"])):
         split, reason = int(decisions.splits[place]), decisions.reasons.get(place)
         number, bits = int(decisions.numbers[place]), int(decisions.links[place])
+        name = groups.group_name(number)
+        if decisions.stands[place]:
+            name = groups.standing_name(number, int(decisions.rest[place]))
         yield {
             "id": row["id"],
-            "group_id": row["corpus_group"] if decisions.as_published[place] else groups.group_name(number),
+            "group_id": name,
             "grouped_by": [name for bit, name in enumerate(LINKS) if bits >> bit & 1],
             "split": None if split == splits.UNSPLIT else splits.SPLITS[split],
             "keep": reason is None,

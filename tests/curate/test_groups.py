@@ -68,16 +68,16 @@ def test_published_groups_stand_where_the_search_would_join_them() -> None:
     joined = np.array([0, 0, 0, 0, 1, 1, 2])
     published = keys(11, 12, 11, 0, 13, 13, 0)
     first = np.array([3, 0, 2, 1, 4, 5, 6])  # record 1, of group 12, comes before 0 and 2, of group 11
-    found, as_published = groups.parted(joined, published, first)
+    found, standing = groups.parted(joined, published, first)
     assert found[0] == found[2] != found[1]
     assert found[3] == found[1], "a copy of both goes with the one of precedence"
     assert found[4] == found[5]
     assert len(set(found.tolist())) == 4
-    assert as_published.tolist() == [True, False, True, False, True, True, False]
+    assert standing.tolist() == [11, 12, 11, 12, 13, 13, 0]
 
 
 def test_without_published_groups_nothing_is_parted() -> None:
     joined = np.array([0, 1, 0])
-    found, as_published = groups.parted(joined, keys(0, 0, 0), np.arange(3))
+    found, standing = groups.parted(joined, keys(0, 0, 0), np.arange(3))
     assert found.tolist() == [0, 1, 0]
-    assert not as_published.any()
+    assert not standing.any()

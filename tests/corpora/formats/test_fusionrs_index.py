@@ -422,8 +422,7 @@ def test_groups_and_splits_stand_through_curation(tmp_path: Path, ws: Workspace,
         row = rows[f"fusionrs-rc4/{line['sample_id']}"]
         if row["keep"]:  # the little sources hold equal images
             assert row["split"] == {"val": "validation"}.get(line["split"], line["split"])
-        if line["sample_id"] != "RSICD_00002":
-            assert row["group_id"] == line["joint_group_id"]
+        assert row["group_id"] == line["joint_group_id"]
     assert rows["fusionrs-rc4/RSICD_00001"]["split"] == "train"
     assert rows["mine/field/copy"]["split"] == "validation", "it goes with the record that is held out"
     assert rows["mine/field/copy"]["group_id"] == rows["fusionrs-rc4/RSICD_00002"]["group_id"]
