@@ -156,6 +156,7 @@ def measured(work: Callable[[Path, int], int], folder: Path, count: int) -> dict
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(send, work, folder, count))
     process.start()
+    send.close()  # so that a child that dies ends the wait
     found, seconds, peak_kb = receive.recv()
     process.join()
     return {"groups": found, "seconds": round(seconds, 2), "peak_mb": round(peak_kb / 1024)}
