@@ -4,6 +4,9 @@ Both get the same JPEGs from one server on this machine, in turn, on the same co
 start to end. We fetch one archive, as corpora are published; img2dataset asks for image after image, the one way it
 has; a third row lets us do so too.
 
+What an image costs us, step by step, is measured apart, in one process: the first three steps are what the peer does
+too, the others make the columns by which `curate` finds copies.
+
     python -m benchmarks.harmonise --peer PATH/img2dataset [--images 4000]
 """
 
@@ -15,7 +18,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,12 @@ import rasterio
 
 from benchmarks import machine
 from fusionrs_builder import pixels
-from fusionrs_builder.config import samples_folder
+from fusionrs_builder.config import CorpusSettings, samples_folder
+from fusionrs_builder.corpora import views
+from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.procedural import render
+from fusionrs_builder.corpora.reader import Item, Sample
+from fusionrs_builder.corpora.views import View
 
 SIDE, SMALL, ROUNDS = 400, 256, 3
 
@@ -118,6 +125,36 @@ def img2dataset(peer: str, urls: list[str], out: Path) -> int:
     return sum(status == "success" for table in made for status in table["status"].to_pylist())
 
 
+def steps(images: list[bytes]) -> dict[str, float]:
+    """Milliseconds an image of each step, the best of three rounds."""
+    settings = CorpusSettings(image_size=SMALL)
+    decoded = [views.open_image(data) for data in images]
+    shrunk = [View(image, image.size, lossy=True).shrunk((SMALL, SMALL)) for image in decoded]
+    encoded = [view.encoded("jpeg") for view in shrunk]
+    shown = [view.shown(data) for view, data in zip(shrunk, encoded, strict=True)]
+    work: dict[str, Callable[[int], Any]] = {
+        "decode": lambda n: views.open_image(images[n]),
+        "resize": lambda n: View(decoded[n], decoded[n].size, lossy=True).shrunk((SMALL, SMALL)),
+        "encode": lambda n: shrunk[n].encoded("jpeg"),
+        "decode what a reader will see": lambda n: shrunk[n].shown(encoded[n]),
+        "its sha256, 16 perceptual hashes, look and quality": lambda n: (
+            pixels.pixel_sha256(shown[n]),
+            pixels.described(shown[n]),
+        ),
+        "all of harmonise": lambda n: harmonise(Item(str(n)), Sample(rgb=images[n]), "bench", settings, {}),
+    }
+    found = {}
+    for name, step in work.items():
+        seconds = []
+        for _ in range(ROUNDS):
+            started = time.perf_counter()
+            for number in range(len(images)):
+                step(number)
+            seconds.append(time.perf_counter() - started)
+        found[name] = round(1000 * min(seconds) / len(images), 2)
+    return found
+
+
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -153,11 +190,14 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "images_per_s": rates,
         "times_img2dataset": {name: round(rate / rates["img2dataset"], 2) for name, rate in rates.items()},
         "seconds": {name: [round(each, 2) for each in found] for name, found in seconds.items()},
+        "our_ms_an_image": steps(list(scenes(100))),
         "machine": machine.facts("cpu"),
     }
     path = machine.save("harmonise", result)
     for name, rate in rates.items():
         print(f"{name:26} {rate:8.1f} images/s  {rate / rates['img2dataset']:5.2f} x img2dataset")
+    for name, milliseconds in result["our_ms_an_image"].items():
+        print(f"{milliseconds:8.2f} ms an image: {name}")
     print(path, file=sys.stderr)
     return result
 
