@@ -196,7 +196,7 @@ def inside(name: str, up: bool = False) -> str:
             raise Refusal(f"{name!r} would be written outside the folder")
         elif part not in ("", "."):
             parts.append(part)
-    if plain.startswith("/") or re.match("[A-Za-z]:", plain) or "\0" in name:
+    if plain.startswith("/") or re.match("[A-Za-z]:", "/".join(parts)) or "\0" in name:
         raise Refusal(f"{name!r} would be written outside the folder")
     return "/".join(parts)
 

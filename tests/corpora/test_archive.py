@@ -16,7 +16,7 @@ from pathlib import Path
 import py7zr
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fusionrs_builder.corpora.archive import Unpacked, kind_of, unpack
@@ -185,6 +185,7 @@ def test_names_outside_in_7z(tmp_path: Path) -> None:
 
 
 @given(st.text("ab./\\:C\0 ", max_size=12))
+@example("./C:/evil")
 def test_what_is_taken_for_inside_is(name: str) -> None:
     try:
         path = inside(name)
