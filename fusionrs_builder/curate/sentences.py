@@ -72,10 +72,16 @@ class Sentences:
 
     def repeats(self) -> Numbers:
         """In how many records the rarest sentence of each record stands; 0 for a record without any."""
-        _, which, counts = np.unique(self.keys, return_inverse=True, return_counts=True)
+        which, counts = self._counted
         found = np.full(self.count, np.iinfo(np.int64).max)
         np.minimum.at(found, self.records, counts[which])
         return np.where(found == np.iinfo(np.int64).max, 0, found)
+
+    @functools.cached_property
+    def _counted(self) -> tuple[Numbers, Numbers]:
+        """Number of each sentence, int64 [S], and in how many records each number stands."""
+        _, which, counts = np.unique(self.keys, return_inverse=True, return_counts=True)
+        return which, counts
 
     def _all_equal(self) -> Pairs:
         owners, starts = np.unique(self.records, return_index=True)
@@ -84,7 +90,7 @@ class Sentences:
     def _half_equal(self) -> Pairs:
         from scipy.sparse import csr_matrix
 
-        _, which, counts = np.unique(self.keys, return_inverse=True, return_counts=True)
+        which, counts = self._counted
         rare = (counts[which] > 1) & (counts[which] <= COMMON)
         shape = (self.count, len(counts))
         holds = csr_matrix((np.ones(int(rare.sum()), np.int16), (self.records[rare], which[rare])), shape=shape)
