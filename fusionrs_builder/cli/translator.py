@@ -70,20 +70,38 @@ def train(
 @translator.command(
     epilog="\b\nExamples:\n"
     "  fusionrs-build translator evaluate nir-small --keys 'naip.*(2019|2020)' --tile 128 -w my-dataset\n"
+    "  fusionrs-build translator evaluate my-lwir --band lwir --real ~/thermal --out report -w my-dataset\n"
     "  fusionrs-build translator evaluate my-nir --json -w my-dataset"
 )
 @click.argument("spec")
 @click.option("--band", type=BANDS, default="nir", show_default=True, help="measured band to compare with")
 @click.option("--keys", metavar="REGEX", help="score only records whose <corpus>/<key> matches")
 @click.option("--tile", type=click.IntRange(16), help="score tiles of this many pixels  [default: whole images]")
+@click.option("--real", metavar="WORKSPACE", help="real frames of other scenes  [default: those here that have no RGB]")
+@click.option(
+    "--regressions/--no-regressions",
+    default=True,
+    show_default=True,
+    help="fit per-pixel regressions on the nir pairs that are not scored, as controls",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="folder for the report: Markdown, JSON, a page of pictures"
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="of samples, folds and intervals")
 @click.option("--device", default="auto", show_default=True, help="torch device")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="arithmetic")
 @options.common
-def evaluate(where: str, as_json: bool, spec: str, **arguments: Any) -> None:
-    """Score a translator beside the grey controls, against what a sensor measured."""
-    from fusionrs_builder.translate.evaluate import evaluate_translator
+def evaluate(where: str, as_json: bool, spec: str, real: str | None, **arguments: Any) -> None:
+    """Score a translator beside its controls: against what a sensor measured, of the same scene and of others."""
+    from fusionrs_builder.translate.evaluate import as_markdown, evaluate_translator
 
-    _show(evaluate_translator(Workspace.open(where), spec, **arguments), as_json, spec)
+    frames = None if real is None else Workspace.open(real)
+    scores = evaluate_translator(
+        Workspace.open(where), spec, real=frames, say=lambda text: click.echo(text, err=True), **arguments
+    )
+    options.show(scores, as_json, lambda: f"{spec}\n\n{as_markdown(scores)}")
+    if arguments["out"] is not None:
+        click.echo(f"report in {arguments['out']}: open index.html", err=True)
 
 
 def _show(scores: dict[str, Any], as_json: bool, title: str) -> None:
