@@ -9,6 +9,7 @@ import click
 
 from fusionrs_builder.cli import options
 from fusionrs_builder.config import Band
+from fusionrs_builder.errors import UsageError
 from fusionrs_builder.workspace import Workspace
 
 BANDS = click.Choice(list(Band.__args__))  # type: ignore[attr-defined]
@@ -21,50 +22,104 @@ def translator() -> None:
 
 @translator.command(
     epilog="\b\nExamples:\n"
-    "  fusionrs-build translator train --out my-nir --hold-out '2019|2020' --minutes 20 -w my-dataset\n"
-    "  fusionrs-build translate --translator my-nir -w my-dataset"
+    "  fusionrs-build translator train --out my-lwir --band lwir --visible ~/drone-photos --infrared ~/thermal\n"
+    "  fusionrs-build translator train --out my-nir --objective pix2pix --hold-out '2019|2020' -w my-dataset\n"
+    "  fusionrs-build translator train --out my-nir --paired --steps 5000 --weight cycle=5 -w my-dataset\n"
+    "  torchrun --nproc-per-node 4 $(which fusionrs-build) translator train --out my-nir -w my-dataset"
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="folder of the translator that is made")
+@click.option(
+    "--visible", multiple=True, metavar="PLACE", help="RGB images: a folder, a workspace, a release  [default: -w]"
+)
+@click.option("--infrared", multiple=True, metavar="PLACE", help="infrared images, likewise  [default: -w]")
 @click.option("--band", type=BANDS, default="nir", show_default=True, help="measured band to learn")
+@click.option(
+    "--objective", type=click.Choice(["cyclegan", "cut", "pix2pix"]), default="cyclegan", show_default=True,
+    help="both ways or one way without pairs, or pairs alone",
+)  # fmt: skip
+@click.option("--paired", is_flag=True, help="use records with both views, or files of one name, as pairs")
 @click.option("--hold-out", metavar="REGEX", help="records whose <corpus>/<key> matches are scored, not learnt from")
 @click.option("--tile", type=click.IntRange(16), help="score tiles of this many pixels  [default: whole images]")
-@click.option("--steps", type=click.IntRange(1), help="stop after so many steps; can be repeated bit for bit")
-@click.option("--minutes", type=float, help="stop after so long  [default: 1000 steps]")
+@click.option("--steps", type=click.IntRange(1), default=20_000, show_default=True, help="stop after so many")
 @click.option("--ngf", type=click.IntRange(1, 256), default=32, show_default=True, help="width of the first layer")
 @click.option("--blocks", type=click.IntRange(1, 32), default=6, show_default=True, help="residual blocks")
-@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="crops a step")
-@click.option("--crop", type=click.IntRange(16), default=128, show_default=True, help="side of a crop, pixels")
+@click.option(
+    "--norm", type=click.Choice(["instance", "batch", "none"]), default="instance", show_default=True,
+    help="between convolutions; `instance` forgets how bright an image is on the whole",
+)  # fmt: skip
+@click.option(
+    "--local", type=click.IntRange(0, 256), default=0, show_default=True,
+    help="channels of a branch that sees 7 pixels, beside the luma: for places that were never seen",
+)  # fmt: skip
+@click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="crops a step")
+@click.option("--crop", type=click.IntRange(32), default=256, show_default=True, help="side of a crop, pixels")
+@click.option("--learning-rate", type=float, default=2e-4, show_default=True, help="falls over the second half")
+@click.option("--beta1", type=float, default=0.5, show_default=True, help="of Adam; 0.9 without an adversary")
+@click.option("--radiometric", type=float, default=1.0, show_default=True, help="changes of the light; 0: none")
+@click.option("--exposure", type=float, default=0.0, show_default=True, help="share of pairs shown darker; NIR, SWIR")
+@click.option(
+    "--clouds", type=float, default=0.0, show_default=True, help="share of pairs shown under clouds; NIR, SWIR"
+)
+@click.option("--weight", multiple=True, metavar="LOSS=VALUE", help="e.g. cycle=5, edge=0, adversarial=0")
+@click.option("--validate-every", type=click.IntRange(1), default=500, show_default=True, help="steps; saves too")
+@click.option("--patience", type=click.IntRange(1), help="validations without a better score after which to stop")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="of weights, crops and augmentation")
 @click.option("--device", default="auto", show_default=True, help="torch device")
 @options.common
 def train(
-    where: str, as_json: bool, out: Path, band: str, hold_out: str | None, tile: int | None, ngf: int, blocks: int,
-    steps: int | None, minutes: float | None, **recipe: Any,
+    where: str, as_json: bool, out: Path, visible: tuple[str, ...], infrared: tuple[str, ...], band: str, paired: bool,
+    hold_out: str | None, tile: int | None, ngf: int, blocks: int, norm: Any, local: int, weight: tuple[str, ...],
+    **recipe: Any,
 ) -> None:  # fmt: skip
-    """Train a ResNet generator on the measured pairs of a workspace, and score it on those held out."""
+    """Train a CycleGAN generator, and score it on pairs held out. Run again, it goes on where it was."""
     from fusionrs_builder.translate.networks import GeneratorConfig
-    from fusionrs_builder.translate.train import TrainSettings, train_translator
+    from fusionrs_builder.translate.objectives import Weights
+    from fusionrs_builder.translate.train import TrainSettings
+    from fusionrs_builder.translate.trained import train_translator
 
-    if steps is None and minutes is None:
-        steps = 1000
-    generator = GeneratorConfig(ngf=ngf, n_blocks=blocks)
-    settings = TrainSettings(generator=generator, steps=steps, minutes=minutes, **recipe)
-    shown = -1
+    generator = GeneratorConfig(ngf=ngf, n_blocks=blocks, norm=norm, local=local)
+    settings = TrainSettings(generator=generator, weights=Weights(**_weights(weight)), **recipe)
 
-    def progress(share: float, facts: dict[str, float]) -> None:
-        nonlocal shown
-        if int(share * 20) > shown:
-            shown = int(share * 20)
-            click.echo(
-                f"{share:4.0%} step {facts['step']:.0f}, loss {facts['loss']:.4f}, {facts['seconds']:.0f} s", err=True
-            )
+    def progress(facts: dict[str, float]) -> None:
+        if facts["step"] % 50 and facts["step"] < facts["steps"]:
+            return
+        losses = ", ".join(
+            f"{name} {value:.3f}" for name, value in facts.items() if name not in ("step", "steps", "seconds")
+        )
+        click.echo(f"step {facts['step']:.0f} of {facts['steps']:.0f}, {facts['seconds']:.0f} s: {losses}", err=True)
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    workspace = Workspace.open(where)
     scores = train_translator(
-        workspace, out, band=band, hold_out=hold_out, tile=tile, settings=settings, progress=progress
+        out,
+        visible or (where,),
+        infrared or (where,),
+        band=band,
+        paired=paired,
+        hold_out=hold_out,
+        tile=tile,
+        settings=settings,
+        progress=progress,
     )
     _show(scores, as_json, f"translator in {out}")
+
+
+def _weights(given: tuple[str, ...]) -> dict[str, float]:
+    """`name=value` texts."""
+    from fusionrs_builder.translate.objectives import Weights
+
+    known = Weights.__dataclass_fields__
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise UsageError(f"--weight {text}: write LOSS=VALUE, e.g. cycle=5") from None
+        if name not in known:
+            raise UsageError(f"--weight {text}: no such loss; known: {', '.join(known)}")
+        if not 0 <= found[name] < float("inf"):
+            raise UsageError(f"--weight {text}: a number of 0 or more")
+    return found
 
 
 @translator.command(

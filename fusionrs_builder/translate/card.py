@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fusionrs_builder.translate.checkpoint import Checkpoint
+from fusionrs_builder.translate.domains import Source
 from fusionrs_builder.translate.evaluate import as_markdown
-from fusionrs_builder.translate.pairs import Source
 
 CARD = """\
 ---
@@ -28,13 +28,13 @@ ir = load_translator("{name}").translate(rgb)
 ## Architecture
 
 The ResNet generator of CycleGAN (Zhu et al., ICCV 2017): ngf {ngf}, {n_blocks} residual blocks, norm `{norm}`,
-{in_channels} -> {out_channels} channels. Parameter names are those of the reference implementation.
+{in_channels} -> {out_channels} channels{local}. Parameter names are those of the reference implementation.
 Kernels are stored in fp16, computed in fp32.
 `model.safetensors` has sha256 `{sha256}`.
 
 ## Data
 
-Pairs of RGB and {band} measured by the same sensor at the same moment.
+{data}
 
 {sources}
 
@@ -42,11 +42,11 @@ Held out: {held_out}.
 
 ## Recipe
 
-Paired, without an adversary: L1 + {structure} (1 - SSIM) + {correlation} (1 - correlation); random crops of
-{crop} px, the eight positions of the square, light and colour changed with strength {radiometric}; AdamW, learning rate
-{learning_rate} with linear decay, {steps} steps of {batch_size} crops, exponential mean of the weights ({ema}),
+{objective}; random crops of {crop} px in the eight positions of the square, light and
+colour of the RGB side changed with strength {radiometric}; AdamW, learning rate {learning_rate}, constant, then falling
+to nothing over the second half; {steps} steps of {batch_size} crops; exponential mean of the weights ({ema});
 seed {seed}. It took {minutes:.0f} minutes.
-The weights are those of the last step: the held-out records chose nothing.
+{chosen}
 
 ## Scores
 
@@ -68,25 +68,27 @@ has a 7 x 7 uniform window; every score is a mean over images.
 ```
 """
 
+OBJECTIVE = {
+    "cyclegan": "Unpaired, both ways: CycleGAN",
+    "cut": "Unpaired, one way: CUT (Park et al., ECCV 2020)",
+    "pix2pix": "Paired: pix2pix (Isola et al., CVPR 2017)",
+}
+
 
 def translator_card(
-    checkpoint: Checkpoint,
-    facts: Mapping[str, Any],
-    sources: Sequence[Source],
-    seconds: float,
-    remarks: Sequence[str] = (),
+    checkpoint: Checkpoint, facts: Mapping[str, Any], sources: Sequence[Source], remarks: Sequence[str] = ()
 ) -> str:
     """The text of `README.md` beside the weights.
 
     Args:
         checkpoint: as saved.
-        facts: `training` (the recipe), `held_out` (in words) and `scores` (of `evaluate`, or n = 0).
+        facts: `training` (the recipe, `records`, and what `train` says), `held_out` (in words) and `scores` (of
+            `evaluate`, or n = 0).
         sources: of the training data.
-        seconds: that training took.
         remarks: further limits, a sentence each.
     """
     recipe, scores = facts["training"], facts["scores"]
-    listed = "\n".join(f"- {s.corpus} ({s.sensor}): {s.license}. {s.attribution}".rstrip(". ") + "." for s in sources)
+    listed = "\n".join(f"- {_named(source)}." for source in sources)
     return CARD.format(
         **{
             **recipe,
@@ -94,11 +96,47 @@ def translator_card(
             "band": checkpoint.band,
             "name": checkpoint.name,
             "sha256": checkpoint.sha256,
+            "local": ", and a branch that sees 7 pixels beside the luma" if checkpoint.generator.get("local") else "",
+            "data": _data(recipe["records"], checkpoint.band),
             "sources": listed or "- not stated",
             "held_out": facts["held_out"],
+            "objective": _objective(recipe),
+            "minutes": recipe.get("seconds", 0) / 60,
+            "chosen": _chosen(recipe),
             "scores": as_markdown(scores) if scores["n"] else "None: nothing was held out.",
-            "minutes": seconds / 60,
             "remarks": "".join(f"- {remark}\n" for remark in remarks),
             "settings": json.dumps(recipe, indent=2),
         }
+    )
+
+
+def _named(source: Source) -> str:
+    rights = f"{source.license}. {source.attribution}".rstrip(". ") if source.license else "licence not stated"
+    return f"{source.corpus} ({source.sensor}): {rights}" if source.sensor else f"{source.corpus}: {rights}"
+
+
+def _data(records: Mapping[str, Any], band: str) -> str:
+    counts = f"{records['visible']} RGB and {records['infrared']} {band} images"
+    if records["pairs"]:
+        return f"{counts}, {records['pairs']} of each being pairs measured by one sensor at one moment. Sources:"
+    return f"{counts} of different places and times: no pairs. Sources:"
+
+
+def _objective(recipe: Mapping[str, Any]) -> str:
+    weights = {name: weight for name, weight in recipe["weights"].items() if weight}
+    if recipe["objective"] == "pix2pix" and "adversarial" not in weights:
+        likeness = f"{weights.get('structure', 0)} (1 - SSIM) + {weights.get('correlation', 0)} (1 - correlation)"
+        return f"Paired, without an adversary: L1 + {likeness}"
+    used = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+    return f"{OBJECTIVE[recipe['objective']]}; least-squares PatchGAN; weights of the losses where they apply: {used}"
+
+
+def _chosen(recipe: Mapping[str, Any]) -> str:
+    if "stopped" in recipe:
+        return f"**It failed: {recipe['stopped']}.** The weights are those before."
+    if recipe.get("validation") is None:
+        return "The weights are those of the last step: nothing was kept to choose them by."
+    return (
+        f"The weights are those of step {recipe['step']}, which scored best ({recipe['validation']:.3f}) on a tenth of "
+        "the records, kept for validation; the records held out chose nothing."
     )

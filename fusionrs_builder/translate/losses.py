@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fusionrs_builder.translate.networks import luma
+
 SSIM_WINDOW = 7
 """Side of the uniform window, pixels: with the sample covariance the definition scikit-image has as its default."""
 
@@ -53,14 +55,94 @@ def paired_loss(drawn: Tensor, measured: Tensor, structure: float, correlation: 
 
     Args:
         drawn: [N, 1, H, W] in -1..1, as the generator gives it.
-        measured: float [N, 1, H, W] in 0..1.
+        measured: float [N, 1, H, W] in -1..1.
         structure: weight of the SSIM term.
         correlation: weight of the correlation term.
 
     Returns:
-        A scalar.
+        A scalar; L1 is of values in 0..1.
     """
-    drawn = drawn.float() * 0.5 + 0.5
+    drawn, measured = drawn.float() * 0.5 + 0.5, measured * 0.5 + 0.5
     loss = (drawn - measured).abs().mean()
     loss = loss + structure * (1 - ssim(drawn, measured)).mean()
     return loss + correlation * (1 - pearson(drawn, measured)).mean()
+
+
+def least_squares(scores: Tensor, real: bool) -> Tensor:
+    """The LSGAN loss (Mao et al., ICCV 2017): mean squared distance of the scores from 1 (real) or 0, in fp32."""
+    return (scores.float() - float(real)).square().mean()
+
+
+def edge_loss(drawn: Tensor, rgb: Tensor) -> Tensor:
+    """1 - correlation of the gradient magnitudes of the drawn view and of the luma of its RGB image.
+
+    Blind to polarity: an outline may be bright on dark or dark on bright, but it must be where the visible one is.
+
+    Args:
+        drawn: [N, 1, H, W] in -1..1.
+        rgb: float [N, 3, H, W] in -1..1.
+
+    Returns:
+        A scalar, 0..2.
+    """
+    return (1 - pearson(_gradient_magnitude(drawn.float()), _gradient_magnitude(luma(rgb)))).mean()
+
+
+def statistics_loss(drawn: Tensor, real: Tensor) -> Tensor:
+    """How far brightness, outlines and grain of drawn views lie from those of real ones, as distributions.
+
+    The 1-Wasserstein distance over all pixels of a batch (the mean difference of sorted values) of the value itself
+    and, at full, half and quarter size, of the log of its gradient's magnitude and of its Laplacian, each in standard
+    deviations of the real one: what a discriminator of patches is slow to see.
+
+    Args:
+        drawn: [N, 1, H, W] in -1..1.
+        real: float [N, 1, H, W] in -1..1, of any other scenes.
+
+    Returns:
+        A scalar: the mean of the seven.
+    """
+    a, b = drawn.float(), real.float()
+    distances = [_distance(a, b)]
+    for _ in range(3):
+        distances += [_distance(quantity(a), quantity(b)) for quantity in (_log_gradient, _laplacian)]
+        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+    return torch.stack(distances).mean()
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    difference = a.flatten().sort().values - b.flatten().sort().values
+    return difference.abs().mean() / b.std().clamp_min(1e-3)
+
+
+def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
+    """PatchNCE (Park et al., ECCV 2020, eq. 3): a patch of the drawn view knows its own patch among those of its image.
+
+    Args:
+        query: float [N, P, C], features of P patches of the drawn view, of length 1.
+        key: float [N, P, C], those of the same places of the RGB image.
+        temperature: of the softmax.
+
+    Returns:
+        A scalar: mean cross entropy, in fp32.
+    """
+    logits = query.float() @ key.detach().float().transpose(1, 2) / temperature
+    own = torch.arange(logits.shape[1], device=logits.device).expand(len(logits), -1)
+    return F.cross_entropy(logits.flatten(0, 1), own.flatten())
+
+
+def _gradient_magnitude(images: Tensor) -> Tensor:
+    """[N, 1, H, W] -> [N, 1, H - 1, W - 1]: forward differences; a thousandth keeps the root's slope finite."""
+    along, down = images[..., :-1, 1:] - images[..., :-1, :-1], images[..., 1:, :-1] - images[..., :-1, :-1]
+    return (along.square() + down.square() + 1e-6).sqrt()
+
+
+def _laplacian(images: Tensor) -> Tensor:
+    """[N, 1, H, W] -> [N, 1, H - 2, W - 2]: the sum of the four neighbours less four times the pixel."""
+    x = images
+    return x[..., 1:-1, 2:] + x[..., 1:-1, :-2] + x[..., 2:, 1:-1] + x[..., :-2, 1:-1] - 4 * x[..., 1:-1, 1:-1]
+
+
+def _log_gradient(images: Tensor) -> Tensor:
+    """log(1 + gradient magnitude in grey levels): the many faint ones count as much as the few strong ones."""
+    return torch.log1p(127.5 * _gradient_magnitude(images))

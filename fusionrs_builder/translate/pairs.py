@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, overload
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from fusionrs_builder import pixels
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.translate.domains import Source
 from fusionrs_builder.workspace import Workspace
 
 
@@ -25,16 +25,6 @@ class Pair(NamedTuple):
     key: str
     rgb: NDArray[np.uint8]
     ir: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Source:
-    """What the card has to say of the data of one corpus."""
-
-    corpus: str
-    license: str
-    attribution: str
-    sensor: str
 
 
 class EncodedPairs(Sequence[Pair]):

@@ -1,43 +1,44 @@
-"""Training of a translator on pairs: one loop that reads top to bottom.
+"""Training of a translator: one loop that reads top to bottom.
 
-Random crops, turned and mirrored; the RGB side with the light, contrast and colour balance of another day; L1,
-structure and correlation with what the sensor measured; AdamW with a linear decay; the mean of the weights over time is
-kept.
+Unpaired images (`cyclegan`, `cut`), pairs (`pix2pix`), or both together; the exponential mean of the weights is what
+is kept, the best of it by a validation score. A training that was killed goes on where it was.
 """
 
 import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.translate import checkpoint
-from fusionrs_builder.translate.card import translator_card
-from fusionrs_builder.translate.evaluate import evaluate
-from fusionrs_builder.translate.losses import paired_loss
+from fusionrs_builder.stage import digest
+from fusionrs_builder.translate import distributed, record, snapshot
+from fusionrs_builder.translate.batches import STEP, batches, chance
 from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
-from fusionrs_builder.translate.pairs import Pair, Source, read_pairs
-from fusionrs_builder.translate.translator import GeneratorTranslator, fast_bf16
-from fusionrs_builder.workspace import Workspace
+from fusionrs_builder.translate.objectives import OBJECTIVES, Batch, Weights
+from fusionrs_builder.translate.objectives.objective import Shape
+from fusionrs_builder.translate.training_data import TrainingData
+from fusionrs_builder.translate.translator import fast_bf16
+from fusionrs_builder.translate.validation import validate
 
 WARMUP_STEPS = 50
 
 EMA_START = 10
 """The mean of the weights forgets the first steps: its decay grows as (1 + step) / (EMA_START + step)."""
 
+LONGEST_GRADIENT = 10.0
+"""Norm to which gradients are cut."""
+
 log = logging.getLogger(__name__)
 
-Progress = Callable[[float, dict[str, float]], None]
-"""Called with the share that is done, 0..1, and the step, the loss, the seconds since the start."""
+Progress = Callable[[dict[str, float]], None]
+"""Called with `step`, `steps`, `seconds` and the losses by name."""
 
 
 @dataclass(frozen=True)
@@ -45,144 +46,242 @@ class TrainSettings:
     """The recipe.
 
     Attributes:
+        objective: `cyclegan` or `cut` for images without pairs, which learn from pairs too where there are some;
+            `pix2pix` for pairs alone.
         generator: what is trained.
-        steps: after how many to stop; None: by `minutes` alone.
-        minutes: when to stop; None: by `steps` alone. Only a run stopped by steps can be repeated bit for bit.
-        batch_size: crops a step.
-        crop: side of a crop, pixels; smaller images are mirrored to this size.
-        learning_rate: at its height; falls to nothing over the second half.
+        weights: of the losses.
+        steps: after how many to stop.
+        batch_size: images a step, in each process.
+        crop: side of the crops, pixels; smaller images are mirrored to this size.
+        learning_rate: of Adam; constant, then falling to nothing over the second half.
+        beta1: of Adam: 0.5 beside a discriminator, 0.9 without one.
         weight_decay: of AdamW.
-        structure: weight of 1 - SSIM beside L1.
-        correlation: weight of 1 - Pearson correlation beside L1.
-        radiometric: strength of the changes of light and colour; 0: none.
+        ndf: width of the discriminators.
+        pool: drawn images kept for the discriminators.
+        diff_augment: whether discriminators see everything through DiffAugment.
+        radiometric: strength of the changes of light and colour of the RGB side; 0: none.
+        exposure: share of the pairs shown with less light, both views alike; for reflected bands (NIR, SWIR) only.
+        clouds: share of the pairs shown under clouds, likewise.
         ema: decay of the mean of the weights, a step.
-        report_every: steps between calls of `progress`.
+        validate_every: steps between validations, after each of which the state is saved.
+        patience: validations without a better score after which to stop; None: never before `steps`.
         seed: of weights, crops and augmentation.
         device: `cpu`, `cuda` or `auto`.
     """
 
+    objective: Literal["cyclegan", "cut", "pix2pix"] = "cyclegan"
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    steps: int | None = 1000
-    minutes: float | None = None
-    batch_size: int = 16
-    crop: int = 128
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    structure: float = 0.1
-    correlation: float = 0.2
+    weights: Weights = field(default_factory=Weights)
+    steps: int = 20_000
+    batch_size: int = 1
+    crop: int = 256
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    weight_decay: float = 0.0
+    ndf: int = 64
+    pool: int = 50
+    diff_augment: bool = True
     radiometric: float = 1.0
-    ema: float = 0.995
-    report_every: int = 10
+    exposure: float = 0.0
+    clouds: float = 0.0
+    ema: float = 0.999
+    validate_every: int = 500
+    patience: int | None = None
     seed: int = 0
-    device: str = "cpu"
+    device: str = "auto"
+
+    def key(self) -> dict[str, Any]:
+        """What decides the weights: all but the device."""
+        return {name: value for name, value in asdict(self).items() if name != "device"}
+
+    def __post_init__(self) -> None:
+        if self.objective != "pix2pix" and not self.weights.adversarial:
+            raise UsageError(f"{self.objective} without its adversary learns nothing: give adversarial a weight")
+        if self.crop % 4 or self.crop < 32:
+            raise UsageError(f"crop {self.crop}: a multiple of 4, at least 32")
 
 
-def train(pairs: Sequence[Pair], settings: TrainSettings, progress: Progress | None = None) -> ResnetGenerator:
-    """Train a generator on pairs.
+class DivergedError(FusionError):
+    """The loss is no longer a number; the mean weights of the step before are kept."""
+
+    def __init__(self, message: str, network: ResnetGenerator) -> None:
+        super().__init__(message)
+        self.network = network
+
+
+def train(
+    data: TrainingData, settings: TrainSettings, folder: Path, progress: Progress = lambda facts: None
+) -> tuple[ResnetGenerator, dict[str, Any]]:
+    """Train a generator.
 
     Args:
-        pairs: images and what was measured, of any sizes.
+        data: to learn from.
         settings: the recipe.
-        progress: told every `report_every` steps and at the end.
+        folder: of the run: the state, the history, pictures; a run that stands there is gone on with.
+        progress: told after every step.
 
     Returns:
-        The generator with the mean weights, in evaluation mode, on the CPU.
+        The generator with the mean weights that scored best on what was kept for validation (the last, where nothing
+        was), in evaluation mode, on the CPU; and `step` (of these weights), `steps` (done), `validation`, `seconds`.
 
     Raises:
-        UsageError: neither steps nor minutes are given, or there are no pairs.
-        FusionError: the loss is no longer a number.
+        UsageError: the folder holds a run of another recipe.
+        DivergedError: the loss is no longer a number.
+        FusionError: an image is damaged; the folder cannot be written; memory is too small for half the batch.
     """
-    if not len(pairs):
-        raise UsageError("no pairs to train on: the held-out pattern matches every record, or none was measured")
-    if settings.steps is None and settings.minutes is None:
-        raise UsageError("training needs an end: give steps or minutes")
+    rank, world, device = distributed.start(_device(settings.device))
+    shape = Shape(settings.generator, settings.ndf, settings.pool, settings.crop, settings.diff_augment)
     torch.manual_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
-    device = _device(settings.device)
-    bf16 = device.type == "cuda" or fast_bf16()
-
-    network = ResnetGenerator(settings.generator).to(device)
-    mean = copy.deepcopy(network).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99)
+    objective = OBJECTIVES[settings.objective](shape, settings.weights)
+    mean = copy.deepcopy(objective.generator).eval().requires_grad_(False)
+    for network in (objective, mean):
+        network.to(device).to(memory_format=torch.channels_last)
+    drawing, judging = (
+        torch.optim.AdamW(
+            parameters,
+            lr=settings.learning_rate,
+            betas=(settings.beta1, 0.999),
+            weight_decay=settings.weight_decay,
+        )
+        if parameters
+        else None
+        for parameters in (list(objective.drawing()), list(objective.judging()))
     )
+    assert drawing is not None
+    best: dict[str, Any] = {"score": -math.inf, "step": 0, "weights": None, "since": 0}
+    step, seconds, size = 0, 0.0, settings.batch_size
 
-    started, step, done = time.monotonic(), 0, 0.0
-    while done < 1:
-        rate = settings.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS, 2 * (1 - done))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+    folder.mkdir(parents=True, exist_ok=True)
+    key = digest([settings.key(), data.key(), world])
+    kept = snapshot.load(folder, key)
+    if kept:
+        objective.load_state_dict(kept["objective"])
+        mean.load_state_dict(kept["mean"])
+        drawing.load_state_dict(kept["drawing"])
+        if judging:
+            judging.load_state_dict(kept["judging"])
+        best, step, seconds, size = kept["best"], kept["step"], kept["seconds"], kept["batch_size"]
+        log.info("going on at step %d of the training in %s", step, folder)
+    if device.type == "cuda":
+        objective.generator.compile()
+    notes = record.Record(folder, until=step, keep=rank == 0)
 
-        rgb, measured = draw_batch(pairs, settings.batch_size, settings.crop, rng)
-        rgb = change_light(rgb, settings.radiometric, rng)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            drawn = network(rgb.to(device) * 2 - 1)
-        loss = paired_loss(drawn, measured.to(device), settings.structure, settings.correlation)
-        if not math.isfinite(loss.item()):
-            raise FusionError(f"the loss is {loss.item()} at step {step}: train with a lower learning rate")
+    def draw(rgb: Tensor) -> Tensor:
+        with torch.no_grad(), _autocast(device):
+            drawn: Tensor = mean(rgb.to(device, memory_format=torch.channels_last))
+        return drawn
 
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        _follow(mean, network, min(settings.ema, (1 + step) / (EMA_START + step)))
+    stream = batches(
+        data,
+        step,
+        size=lambda: size,
+        side=settings.crop,
+        radiometric=settings.radiometric,
+        exposure=settings.exposure,
+        clouds=settings.clouds,
+        unpaired=settings.objective != "pix2pix",
+        seed=settings.seed,
+        rank=rank,
+    )
+    started = time.monotonic() - seconds
+    stopped = False
+    while step < settings.steps and not stopped:
+        batch, rng = next(stream), chance(settings.seed, STEP, step, rank)
+        rate = settings.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS, 2 * (1 - step / settings.steps))
+        torch.manual_seed(int(rng.integers(2**62)))
+        losses: dict[str, Tensor] = {}
+        try:
+            with _autocast(device):
+                losses |= objective.generator_losses(_on(batch, device, size), rng)
+            _learn(losses, drawing, rate, world, frozen=objective.discriminators())
+            if judging:
+                with _autocast(device):
+                    mistakes = objective.discriminator_losses(rng)
+                _learn(mistakes, judging, rate, world)
+                losses |= mistakes
+        except torch.OutOfMemoryError as error:
+            if size == 1 or size < settings.batch_size:
+                raise FusionError(f"out of memory with {size} images a step: give a smaller --crop or --ngf") from error
+            size = size // 2
+            log.warning("out of memory: going on with %d images a step instead of %d", size, settings.batch_size)
+            torch.cuda.empty_cache()
+            continue
+        except ArithmeticError as error:
+            raise DivergedError(f"{error} at step {step}: train with a lower learning rate", mean.cpu()) from None
+        follow(mean, objective.generator, min(settings.ema, (1 + step) / (EMA_START + step)))
 
         step += 1
         seconds = time.monotonic() - started
-        by_steps = step / settings.steps if settings.steps else 0.0
-        done = min(1.0, max(by_steps, seconds / 60 / settings.minutes if settings.minutes else 0.0))
-        if progress and (step % settings.report_every == 0 or done >= 1):
-            progress(done, {"step": step, "loss": loss.item(), "seconds": seconds})
-    return mean.cpu()
+        told = {name: loss.item() for name, loss in losses.items()}
+        progress({"step": step, "steps": settings.steps, "seconds": seconds, **told})
+        notes.losses(step, told)
+        if step % settings.validate_every and step < settings.steps:
+            continue
+        if rank == 0:
+            scores = validate(draw, data)
+            notes.validation(step, scores, draw, data)
+            if scores is None or scores["score"] > best["score"]:
+                weights = {name: tensor.cpu().clone() for name, tensor in mean.state_dict().items()}
+                best = {"score": scores["score"] if scores else -math.inf, "step": step, "weights": weights, "since": 0}
+            else:
+                best["since"] += 1
+            state: dict[str, Any] = {
+                "objective": objective.state_dict(),
+                "mean": mean.state_dict(),
+                "drawing": drawing.state_dict(),
+            }
+            state |= {"judging": judging.state_dict() if judging else {}, "best": best, "step": step}
+            snapshot.save(folder, key, {**state, "seconds": seconds, "batch_size": size})
+        stopped = distributed.agree(settings.patience is not None and best["since"] >= settings.patience, device, world)
+    stream.close()
+    notes.close()
+    distributed.stop(world)
+    mean = mean.cpu()
+    if best["weights"]:
+        mean.load_state_dict(best["weights"])
+    validation = None if best["score"] == -math.inf else best["score"]
+    return mean, {"step": best["step"], "steps": step, "validation": validation, "seconds": round(seconds)}
 
 
-def draw_batch(pairs: Sequence[Pair], batch_size: int, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Random crops of random pairs, in one of the eight positions of the square.
+def _learn(
+    losses: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    rate: float,
+    world: int,
+    frozen: list[nn.Module] | None = None,
+) -> None:
+    """One step of an optimizer on the sum of the losses.
 
-    Returns:
-        float [N, 3, crop, crop] and float [N, 1, crop, crop], both in 0..1.
+    Raises:
+        ArithmeticError: one is not a finite number; nothing was changed.
     """
-    both = [_crop(pairs[int(rng.integers(len(pairs)))], crop, rng) for _ in range(batch_size)]
-    stacked = torch.from_numpy(np.stack(both)).permute(0, 3, 1, 2).float() / 255
-    return stacked[:, :3].contiguous(), stacked[:, 3:].contiguous()
+    for name, loss in losses.items():
+        if not math.isfinite(loss.item()):
+            raise ArithmeticError(f"the loss `{name}` is {loss.item()}")
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    for network in frozen or []:
+        network.zero_grad()  # they judged, and are not to learn from it
+    distributed.average(parameters, world)
+    torch.nn.utils.clip_grad_norm_(parameters, LONGEST_GRADIENT)
+    optimizer.step()
 
 
-def _crop(pair: Pair, crop: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """uint8 [crop, crop, 4]: R, G, B and the infrared."""
-    height, width = pair.ir.shape
-    y, x = int(rng.integers(max(height - crop, 0) + 1)), int(rng.integers(max(width - crop, 0) + 1))
-    part = (slice(y, y + crop), slice(x, x + crop))
-    both = np.dstack([pair.rgb[part], pair.ir[part]])
-    below, right = crop - both.shape[0], crop - both.shape[1]
-    if below or right:
-        both = np.pad(both, ((0, below), (0, right), (0, 0)), mode="symmetric")
-    both = np.rot90(both, int(rng.integers(4)))
-    return np.ascontiguousarray(both[:, ::-1] if rng.integers(2) else both)
+def _on(batch: Batch, device: torch.device, size: int) -> Batch:
+    """The first `size` images of a batch, on the device."""
+
+    def moved(images: Tensor) -> Tensor:
+        return images[:size].to(device, memory_format=torch.channels_last)
+
+    pair = None if batch.pair is None else (moved(batch.pair[0]), moved(batch.pair[1]))
+    return Batch(moved(batch.visible), moved(batch.infrared), pair)
 
 
-def change_light(rgb: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Another day's light: gain, gamma and offset of the whole image and, less, of each channel.
-
-    Args:
-        rgb: float [N, 3, H, W] in 0..1.
-        strength: 0 leaves the images as they are; 1 changes the gain by about 18 %, a channel against another by 10 %.
-        rng: source of the changes.
-
-    Returns:
-        The same shape and range.
-    """
-
-    def spread(whole: float, channel: float) -> Tensor:
-        shape = (len(rgb), 1, 1, 1), (len(rgb), 3, 1, 1)
-        values = rng.normal(0, whole * strength, shape[0]) + rng.normal(0, channel * strength, shape[1])
-        return torch.from_numpy(values).float()
-
-    gain, gamma, offset = spread(0.15, 0.10).exp(), spread(0.15, 0.05).exp(), spread(0.03, 0.02)
-    # Black is lifted by a thousandth: a power of zero has no slope.
-    return (rgb.clamp_min(1e-3) ** gamma * gain + offset).clamp(0, 1)
-
-
-def _follow(mean: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
+def follow(mean: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the mean of the weights a step towards the weights; counters are copied."""
     with torch.no_grad():
         for kept, new in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
             if kept.is_floating_point():
@@ -191,103 +290,12 @@ def _follow(mean: torch.nn.Module, network: torch.nn.Module, decay: float) -> No
                 kept.copy_(new)
 
 
+def _autocast(device: torch.device) -> torch.autocast:
+    """bf16 where it is fast; norms and losses take care of fp32 themselves."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or fast_bf16())
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
-
-
-def train_and_save(
-    pairs: Sequence[Pair],
-    held_out: Sequence[Pair],
-    settings: TrainSettings,
-    out: Path,
-    *,
-    name: str,
-    band: str,
-    sources: Sequence[Source],
-    held_out_words: str,
-    tile: int | None = None,
-    remarks: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Train, save, and score what was saved: weights, configuration and card stand in `out` at the end.
-
-    Args:
-        pairs: to train on.
-        held_out: to score by; may be empty, then the card says that there are no scores.
-        settings: the recipe.
-        out: folder of the translator.
-        name: of the translator.
-        band: that it draws.
-        sources: of the pairs, for the card.
-        held_out_words: which records are held out, for the card.
-        tile: score tiles of this many pixels instead of whole images.
-        remarks: further limits for the card, a sentence each.
-        progress: as in `train`.
-
-    Returns:
-        The result of `evaluate`, or a dict with `n` = 0 when nothing was held out.
-    """
-    last: dict[str, float] = {}
-
-    def follow(done: float, facts: dict[str, float]) -> None:
-        last.update(facts)
-        if progress:
-            progress(done, facts)
-
-    network = train(pairs, settings, follow)
-    recipe = {**asdict(settings), "steps": int(last["step"]), "pairs": len(pairs)}
-    facts: dict[str, Any] = {"training": recipe, "held_out": held_out_words, "scores": {"n": 0}}
-    checkpoint.save(network, out, name, band, "", facts)
-    # What is scored is what was saved: read back, after the rounding.
-    found = checkpoint.find(out)
-    if len(held_out):
-        facts["scores"] = evaluate(GeneratorTranslator(found, settings.device), held_out, tile, settings.seed)
-    card = translator_card(found, facts, sources, last["seconds"], remarks)
-    checkpoint.save(network, out, name, band, card, facts)
-    log.info("translator %s saved to %s", name, out)
-    return dict(facts["scores"])
-
-
-def train_translator(
-    workspace: Workspace,
-    out: Path,
-    *,
-    band: str = "nir",
-    hold_out: str | None = None,
-    tile: int | None = None,
-    settings: TrainSettings | None = None,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Train a translator on the records of a workspace that have both RGB and a measured band.
-
-    Args:
-        workspace: whose rgb layer is read.
-        out: folder of the translator; its last part becomes the name.
-        band: to draw.
-        hold_out: regular expression searched in `<corpus>/<corpus_key>`: these records are scored, not learnt from.
-        tile: score tiles of this many pixels instead of whole images.
-        settings: the recipe; None: the default one.
-        progress: as in `train`.
-
-    Returns:
-        The scores, as `train_and_save`.
-
-    Raises:
-        UsageError: `hold_out` is not a regular expression or leaves nothing to train on.
-        FusionError: the workspace holds no such records; the loss is no longer a number; `out` cannot be written.
-    """
-    pairs, held_out = read_pairs(workspace, band, hold_out)
-    return train_and_save(
-        pairs,
-        held_out,
-        settings or TrainSettings(),
-        Path(out),
-        name=Path(out).resolve().name,
-        band=band,
-        sources=sorted(pairs.sources, key=lambda source: (source.corpus, source.sensor)),
-        held_out_words=f"records whose key matches `{hold_out}`" if hold_out else "none",
-        tile=tile,
-        progress=progress,
-    )

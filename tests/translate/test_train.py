@@ -1,21 +1,33 @@
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from fusionrs_builder import pixels
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.translate import train as training
-from fusionrs_builder.translate.evaluate import evaluate
 from fusionrs_builder.translate.networks import GeneratorConfig
-from fusionrs_builder.translate.pairs import Pair
-from fusionrs_builder.translate.train import TrainSettings, change_light, draw_batch, train, train_translator
-from fusionrs_builder.translate.translator import load_translator
-from tests.translate.conftest import fill, record
+from fusionrs_builder.translate.objectives import Weights
+from fusionrs_builder.translate.train import DivergedError, TrainSettings, train
+from fusionrs_builder.translate.training_data import read
 
 QUICK = TrainSettings(
-    GeneratorConfig(ngf=8, n_blocks=1), steps=60, batch_size=4, crop=32, learning_rate=5e-3, radiometric=0.1, ema=0.9
+    objective="cyclegan",
+    generator=GeneratorConfig(ngf=4, n_blocks=1, norm="none", local=4),
+    weights=Weights(statistics=1.0),
+    steps=6,
+    crop=32,
+    ndf=4,
+    pool=3,
+    validate_every=2,
+    device="cpu",
 )
 
 
@@ -25,102 +37,158 @@ def blobs(seed, side=48):
     cover = np.kron(rng.integers(0, 2, (side // 8, side // 8)), np.ones((8, 8), int))[..., None]
     rgb = np.where(cover, [60, 120, 50], [110, 95, 55]) + rng.integers(-8, 9, (side, side, 3))
     ir = np.where(cover[..., 0], 200, 60) + rng.integers(-8, 9, (side, side))
-    return Pair(f"blobs/{seed}", rgb.astype(np.uint8), ir.astype(np.uint8))
+    return rgb.astype(np.uint8), ir.astype(np.uint8)
 
 
-def weights(network):
+def folders(root, n=14):
+    """Two folders of n images each, of one name where they are pairs."""
+    for seed in range(n):
+        for name, image in zip(("visible", "infrared"), blobs(seed), strict=True):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            (root / name / f"{seed}.png").write_bytes(pixels.encode_png(image))
+    return [str(root / "visible")], [str(root / "infrared")]
+
+
+@pytest.fixture
+def data(tmp_path):
+    return read(*folders(tmp_path / "data"), "lwir", paired=True)
+
+
+def flat(network):
     return torch.cat([tensor.flatten() for tensor in network.state_dict().values()])
 
 
-def test_it_learns_a_small_set_and_beats_the_controls(workspace, tmp_path):
-    rows = [record(pair.key, pair.rgb, pair.ir) for pair in map(blobs, range(8))]
-    fill(workspace, rows)
-    told = []
-    result = train_translator(
-        workspace,
-        tmp_path / "mine",
-        hold_out="blobs/[67]$",
-        settings=QUICK,
-        progress=lambda done, facts: told.append((done, facts)),
-    )
-    scores = {name: of["correlation"] for name, of in result["scores"].items()}
-    assert result["n"] == 2
-    assert scores["mine"]["mean"] > 0.8 > 0.5 > max(scores["gray"]["mean"], scores["gray-inverted"]["mean"])
-    assert scores["mine"]["low"] > scores["gray"]["high"]
+@pytest.mark.parametrize("objective", ["cyclegan", "cut", "pix2pix"])
+def test_a_training_cut_short_goes_on_to_the_same_weights_bit_for_bit(data, tmp_path, objective):
+    settings = replace(QUICK, objective=objective)
+    whole, facts = train(data, settings, tmp_path / "whole")
 
-    again = evaluate(load_translator(str(tmp_path / "mine")), [blobs(6), blobs(7)])
-    assert again["scores"] == result["scores"]
-    config = json.loads((tmp_path / "mine" / "config.json").read_text())
-    assert config["scores"] == result
-    assert (config["name"], config["band"], config["training"]["steps"], config["training"]["pairs"]) == (
-        "mine",
-        "nir",
-        60,
-        6,
-    )
-    card = (tmp_path / "mine" / "README.md").read_text()
-    mean = scores["mine"]["mean"]
-    for words in ("CC0-1.0", "Nobody", "toy-sensor nir", "blobs/[67]$", f"{mean:.2f} (", "## Limits", "seed 0"):
-        assert words in card, words
-    assert [done for done, _ in told] == pytest.approx([n / 6 for n in range(1, 7)])
-    assert told[-1][1]["step"] == 60
-    assert told[-1][1]["loss"] < told[0][1]["loss"]
+    def kill(told):
+        if told["step"] == 5:  # after the state of step 4 was saved
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(data, settings, tmp_path / "cut", kill)
+    seen = []
+    again, other = train(data, settings, tmp_path / "cut", lambda told: seen.append(told["step"]))
+    assert seen == [5, 6]
+    assert torch.equal(flat(whole), flat(again))
+    assert (facts["step"], facts["validation"]) == (other["step"], other["validation"])
+    lines = [json.loads(line) for line in (tmp_path / "cut" / "history.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "validation" in line] == [2, 4, 6]
 
 
-def test_the_same_seed_gives_the_same_weights():
-    pairs, short = [blobs(0), blobs(1)], replace(QUICK, steps=3)
-    first = weights(train(pairs, short))
-    assert torch.equal(first, weights(train(pairs, short)))
-    assert not torch.equal(first, weights(train(pairs, replace(short, seed=1))))
+PROGRAM = """
+import sys, torch
+from fusionrs_builder.translate.train import train
+from fusionrs_builder.translate.training_data import read
+from tests.translate.test_train import QUICK, replace
+torch.set_num_threads(1)
+data = read([sys.argv[1] + "/visible"], [sys.argv[1] + "/infrared"], "lwir", paired=True)
+def told(facts):
+    print(facts["step"], flush=True)
+network, _ = train(data, replace(QUICK, steps=12), __import__("pathlib").Path(sys.argv[2]), told)
+torch.save(network.state_dict(), sys.argv[2] + "/end.pt")
+"""
 
 
-def test_minutes_end_it_too():
-    told = []
-    settings = replace(QUICK, steps=None, minutes=0.005, report_every=1)
-    train([blobs(0)], settings, lambda done, facts: told.append((done, facts)))
-    assert told[-1][0] == 1
-    assert told[-1][1]["seconds"] >= 0.3
+def test_killed_by_the_system_at_a_random_step_it_still_ends_with_the_same_weights(tmp_path):
+    folders(tmp_path / "data")
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "data")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        [*command, str(tmp_path / "cut")], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        for _ in range(int(np.random.default_rng().integers(1, 8))):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    subprocess.run([*command, str(tmp_path / "cut")], check=True, env=environment, stdout=subprocess.DEVNULL)
+    cut = torch.load(tmp_path / "cut" / "end.pt", weights_only=True)
+    data = read([str(tmp_path / "data/visible")], [str(tmp_path / "data/infrared")], "lwir", paired=True)
+    whole = train(data, replace(QUICK, steps=12), tmp_path / "whole")[0].state_dict()
+    assert all(torch.equal(cut[key], whole[key]) for key in whole)
 
 
-def test_without_an_end_or_pairs_it_does_not_begin():
-    with pytest.raises(UsageError, match="steps or minutes"):
-        train([blobs(0)], replace(QUICK, steps=None))
-    with pytest.raises(UsageError, match="no pairs"):
-        train([], QUICK)
+def test_the_seed_decides(data, tmp_path):
+    first, _ = train(data, QUICK, tmp_path / "a")
+    other, _ = train(data, replace(QUICK, seed=1), tmp_path / "b")
+    assert not torch.equal(flat(first), flat(other))
 
 
-def test_a_loss_that_is_no_number_stops_it(monkeypatch):
-    monkeypatch.setattr(training, "paired_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
-    with pytest.raises(FusionError, match="loss is nan at step 0: train with a lower learning rate"):
-        train([blobs(0)], QUICK)
+def test_a_run_of_another_recipe_is_not_gone_on_with(data, tmp_path):
+    train(data, QUICK, tmp_path / "run")
+    with pytest.raises(UsageError, match="of another recipe or of other data"):
+        train(data, replace(QUICK, crop=36), tmp_path / "run")
+    seen = []
+    train(data, replace(QUICK, device="auto"), tmp_path / "run", lambda told: seen.append(told))
+    assert seen == []  # it had ended
 
 
-def test_crops_keep_both_views_together_and_take_all_eight_positions():
-    y, x = np.mgrid[0:48, 0:48]
-    ir = (x * 5).astype(np.uint8)
-    pair = Pair("p", np.dstack([ir, y * 5, 255 - ir]).astype(np.uint8), ir)
-    rgb, measured = draw_batch([pair], 64, 16, np.random.default_rng(0))
-    assert (rgb.shape, measured.shape) == ((64, 3, 16, 16), (64, 1, 16, 16))
-    assert torch.equal(rgb[:, :1], measured)
-    step_x = (measured[:, 0, 0, 1] - measured[:, 0, 0, 0]).sign()
-    step_y = (measured[:, 0, 1, 0] - measured[:, 0, 0, 0]).sign()
-    other_y = (rgb[:, 1, 1, 0] - rgb[:, 1, 0, 0]).sign()
-    other_x = (rgb[:, 1, 0, 1] - rgb[:, 1, 0, 0]).sign()
-    assert len(set(zip(*(s.tolist() for s in (step_x, step_y, other_y, other_x)), strict=True))) == 8
+def test_it_leaves_pictures_curves_and_numbers(data, tmp_path):
+    train(data, QUICK, tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"state.pt", "history.jsonl", "curves.png", "samples-000002.png", "samples-000006.png"} <= names
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    assert pixels.rgb_array((tmp_path / "samples-000006.png").read_bytes()).shape == (4 * 48, 3 * 48, 3)
+    assert pixels.rgb_array((tmp_path / "curves.png").read_bytes()).std() > 0
 
 
-def test_an_image_smaller_than_the_crop_is_mirrored():
-    small = blobs(0, 16)
-    rgb, measured = draw_batch([small], 2, 40, np.random.default_rng(0))
-    assert rgb.shape == (2, 3, 40, 40)
-    assert set(np.unique((measured * 255).round())) <= set(np.unique(small.ir))
+def test_the_best_weights_are_kept_and_patience_ends_it(data, tmp_path, monkeypatch):
+    scores = iter([0.5, 0.7, 0.6, 0.65, 0.9])
+    means = []
+
+    def scored(draw, data):
+        means.append(draw.__closure__)
+        return {"score": next(scores)}
+
+    monkeypatch.setattr(training, "validate", scored)
+    _, facts = train(data, replace(QUICK, steps=20, patience=2), tmp_path)
+    assert (facts["step"], facts["steps"], facts["validation"]) == (4, 8, 0.7)
 
 
-def test_light_changes_within_range_and_not_at_strength_zero():
-    rgb = torch.rand(16, 3, 8, 8).clamp_min(0.01)
-    torch.testing.assert_close(change_light(rgb, 0.0, np.random.default_rng(0)), rgb)
-    changed = change_light(rgb, 1.0, np.random.default_rng(0))
-    assert 0 <= changed.min() <= changed.max() <= 1
-    ratio = changed.mean((2, 3)) / rgb.mean((2, 3))
-    assert 0.05 < ratio.mean(1).std() < 0.5
-    assert 0.02 < (ratio - ratio.mean(1, keepdim=True)).std() < 0.3
+def test_a_loss_that_is_no_number_stops_it_and_gives_the_last_good_weights(data, tmp_path, monkeypatch):
+    good, _ = train(data, replace(QUICK, steps=3), tmp_path / "good")
+
+    def spoil(told):
+        if told["step"] == 3:
+            monkeypatch.setattr(
+                training.OBJECTIVES["cyclegan"],
+                "generator_losses",
+                lambda self, batch, rng: {"cycle": torch.tensor(float("nan"), requires_grad=True)},
+            )
+
+    with pytest.raises(
+        DivergedError, match="the loss `cycle` is nan at step 3: train with a lower learning rate"
+    ) as told:
+        train(data, QUICK, tmp_path / "spoilt", spoil)
+    assert torch.isfinite(flat(told.value.network)).all()
+    assert flat(told.value.network).shape == flat(good).shape
+
+
+def test_too_little_memory_halves_the_batch_once_and_says_so(data, tmp_path, monkeypatch, caplog):
+    real, sizes = training.OBJECTIVES["cut"].generator_losses, []
+
+    def scarce(most):
+        def losses(self, batch, rng):
+            sizes.append(len(batch.visible))
+            if len(batch.visible) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return real(self, batch, rng)
+
+        return losses
+
+    settings = replace(QUICK, objective="cut", batch_size=4, steps=3)
+    monkeypatch.setattr(training.OBJECTIVES["cut"], "generator_losses", scarce(2))
+    train(data, settings, tmp_path / "a")
+    assert sizes == [4, 2, 2, 2]
+    assert [r.getMessage() for r in caplog.records if "memory" in r.getMessage()] == [
+        "out of memory: going on with 2 images a step instead of 4"
+    ]
+    monkeypatch.setattr(training.OBJECTIVES["cut"], "generator_losses", scarce(1))
+    with pytest.raises(FusionError, match="out of memory with 2 images a step: give a smaller --crop"):
+        train(data, settings, tmp_path / "b")
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(UsageError, match="crop 30: a multiple of 4, at least 32"):
+        replace(QUICK, crop=30)

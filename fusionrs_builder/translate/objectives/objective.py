@@ -1,0 +1,150 @@
+"""What all objectives share: the generator that is trained, and the losses of a step, each under its name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor, nn
+
+from fusionrs_builder.translate.augment import diff_augment
+from fusionrs_builder.translate.image_pool import ImagePool
+from fusionrs_builder.translate.losses import edge_loss, least_squares, paired_loss, statistics_loss
+from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
+
+Losses = dict[str, Tensor]
+"""Scalars in fp32 by name, already weighted: their sum is what is minimised."""
+
+
+class Batch(NamedTuple):
+    """What a step learns from, all float in -1..1, on the device of the networks.
+
+    Attributes:
+        visible: [N, 3, S, S].
+        infrared: [N, 1, S, S], of other places unless the data are paired throughout.
+        pair: [N, 3, S, S] and [N, 1, S, S] of the same places; None without paired data.
+    """
+
+    visible: Tensor
+    infrared: Tensor
+    pair: tuple[Tensor, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of the losses; 0 leaves one out, and what only it needs.
+
+    Attributes:
+        adversarial: least-squares GAN loss.
+        cycle: L1 of an image and what comes back of it (CycleGAN).
+        identity: L1 of an infrared image and what the generator makes of it (CycleGAN).
+        nce: PatchNCE of the drawn view and its RGB image, and of an infrared image and itself (CUT).
+        edge: disagreement of the outlines of the drawn view and its RGB image, blind to polarity (CycleGAN, CUT).
+        statistics: distance of brightness, outlines and grain from those of real views (CycleGAN, CUT).
+        paired: L1, structure and correlation with what the sensor measured, where there are pairs.
+        structure: 1 - SSIM, beside the L1 of `paired`.
+        correlation: 1 - Pearson correlation, beside the L1 of `paired`.
+    """
+
+    adversarial: float = 1.0
+    cycle: float = 10.0
+    identity: float = 5.0
+    nce: float = 1.0
+    edge: float = 1.0
+    statistics: float = 0.0
+    paired: float = 100.0
+    structure: float = 0.1
+    correlation: float = 0.2
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of the networks and of what they see.
+
+    Attributes:
+        generator: that is trained, 3 -> 1 channel.
+        ndf: width of the discriminators.
+        pool: drawn images kept for the discriminator.
+        crop: side of the images, pixels.
+        diff_augment: whether discriminators see everything through DiffAugment.
+    """
+
+    generator: GeneratorConfig
+    ndf: int
+    pool: int
+    crop: int
+    diff_augment: bool
+
+
+class Objective(nn.Module, ABC):
+    """The networks of a training and its losses. `state_dict` holds all there is to resume: weights and pools.
+
+    `generator_losses` is called first, `discriminator_losses` then, of the same batch.
+
+    Args:
+        shape: of the networks.
+        weights: of the losses.
+
+    Attributes:
+        generator: the translator itself.
+    """
+
+    def __init__(self, shape: Shape, weights: Weights) -> None:
+        super().__init__()
+        self.shape, self.weights = shape, weights
+        self.generator = ResnetGenerator(shape.generator)
+
+    @abstractmethod
+    def generator_losses(self, batch: Batch, rng: np.random.Generator) -> Losses:
+        """Draw, and say what is wrong with it. Discriminators judge, but learn nothing from it."""
+
+    @abstractmethod
+    def discriminator_losses(self, rng: np.random.Generator) -> Losses:
+        """What the discriminators mistook in the images of the last `generator_losses`; empty if there are none."""
+
+    @abstractmethod
+    def discriminators(self) -> list[nn.Module]:
+        """The networks that judge."""
+
+    def judging(self) -> Iterator[nn.Parameter]:
+        """Parameters of the discriminators."""
+        return (parameter for network in self.discriminators() for parameter in network.parameters())
+
+    def drawing(self) -> Iterator[nn.Parameter]:
+        """All other parameters."""
+        judges = {id(parameter) for parameter in self.judging()}
+        return (parameter for parameter in self.parameters() if id(parameter) not in judges)
+
+    def _seen(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """Images as a discriminator sees them."""
+        return diff_augment(images.float(), rng) if self.shape.diff_augment else images
+
+    def _pool(self, channels: int) -> ImagePool:
+        return ImagePool(self.shape.pool, (channels, self.shape.crop, self.shape.crop))
+
+    def _fools(self, judge: nn.Module, drawn: Tensor, rng: np.random.Generator) -> Tensor:
+        """How far a drawn image is from passing for a real one."""
+        return self.weights.adversarial * least_squares(judge(self._seen(drawn, rng)), real=True)
+
+    def _mistakes(self, judge: nn.Module, real: Tensor, drawn: Tensor, rng: np.random.Generator) -> Tensor:
+        """How far a discriminator is from telling real from drawn."""
+        told = least_squares(judge(self._seen(real, rng)), real=True)
+        return 0.5 * (told + least_squares(judge(self._seen(drawn, rng)), real=False))
+
+    def _shaped(self, drawn: Tensor, batch: Batch) -> Losses:
+        """Outlines as in the RGB image, tones and grain as in the real infrared ones."""
+        losses = {}
+        if self.weights.edge:
+            losses["edge"] = self.weights.edge * edge_loss(drawn, batch.visible)
+        if self.weights.statistics:
+            losses["statistics"] = self.weights.statistics * statistics_loss(drawn, batch.infrared)
+        return losses
+
+    def _paired(self, batch: Batch) -> Losses:
+        """The loss of the pairs among data that are paired in part."""
+        if batch.pair is None or not self.weights.paired:
+            return {}
+        rgb, measured = batch.pair
+        loss = paired_loss(self.generator(rgb), measured, self.weights.structure, self.weights.correlation)
+        return {"paired": self.weights.paired * loss}

@@ -1,0 +1,240 @@
+"""What a translator learns from: visible images, infrared images, and pairs of both, each drawn corpus by corpus."""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.stage import digest
+from fusionrs_builder.translate.domains import Kept, Record, Source, Store, records
+from fusionrs_builder.translate.pairs import Pair, pattern
+
+VALIDATION = 0.1
+"""Share of the records kept for validation."""
+
+FEWEST = 10
+"""Records of a domain below which none is spared for validation."""
+
+
+class Entry(NamedTuple):
+    """A record whose images are kept in a `Store`."""
+
+    key: str
+    rgb: Kept | None
+    ir: Kept | None
+
+
+@dataclass
+class Domain:
+    """Records of one kind, by corpus.
+
+    Attributes:
+        corpora: their entries, in order.
+    """
+
+    corpora: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    _known: tuple[int, list[str], NDArray[np.float64]] = field(default=(-1, [], np.zeros(0)), repr=False)
+
+    def add(self, corpus: str, entry: Entry) -> None:
+        self.corpora[corpus].append(entry)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.corpora.values()))
+
+    def all(self) -> list[Entry]:
+        return [entry for corpus in sorted(self.corpora) for entry in self.corpora[corpus]]
+
+    def draw(self, rng: np.random.Generator) -> Entry:
+        """An entry; its corpus is chosen by the root of its size in bytes, lest the largest drown the rest."""
+        names, shares = self._shares()
+        entries = self.corpora[names[int(rng.choice(len(names), p=shares))]]
+        return entries[int(rng.integers(len(entries)))]
+
+    def _shares(self) -> tuple[list[str], NDArray[np.float64]]:
+        if self._known[0] != len(self):
+            names = sorted(self.corpora)
+            roots = np.sqrt([1.0 + sum(map(_bytes, self.corpora[name])) for name in names])
+            self._known = (len(self), names, roots / roots.sum())
+        return self._known[1:]
+
+
+def _bytes(entry: Entry) -> int:
+    return sum(kept.length for kept in (entry.rgb, entry.ir) if kept)
+
+
+@dataclass
+class TrainingData:
+    """What is learnt from and what is chosen by.
+
+    Attributes:
+        store: of the images.
+        visible: domain of the RGB images.
+        infrared: domain of the infrared images.
+        pairs: domain of the records with both; empty unless paired.
+        checks: records kept for validation, `visible`, `infrared` and `pairs` likewise.
+        held_out: pairs to score by in the end.
+        sources: of all but what is held out.
+    """
+
+    store: Store = field(default_factory=Store)
+    visible: Domain = field(default_factory=Domain)
+    infrared: Domain = field(default_factory=Domain)
+    pairs: Domain = field(default_factory=Domain)
+    checks: dict[str, list[Entry]] = field(default_factory=lambda: {"visible": [], "infrared": [], "pairs": []})
+    held_out: "KeptPairs" = field(init=False)
+    sources: set[Source] = field(default_factory=set)
+
+    def key(self) -> str:
+        """sha256 of what is learnt from and chosen by: keys, by domain."""
+        domains = {"visible": self.visible, "infrared": self.infrared, "pairs": self.pairs}
+        learnt = {name: sorted(entry.key for entry in domain.all()) for name, domain in domains.items()}
+        return digest([learnt, {name: [entry.key for entry in kept] for name, kept in self.checks.items()}])
+
+    def __post_init__(self) -> None:
+        self.held_out = KeptPairs(self.store, [])
+
+
+class KeptPairs(Sequence[Pair]):
+    """Pairs that are decoded when asked for."""
+
+    def __init__(self, store: Store, entries: list[Entry]) -> None:
+        self.store, self.entries = store, entries
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> Pair:  # type: ignore[override]
+        return decoded(self.store, self.entries[index])
+
+
+def decoded(store: Store, entry: Entry) -> Pair:
+    """Both images of an entry.
+
+    Raises:
+        FusionError: one cannot be decoded, or they differ in size.
+    """
+    assert entry.rgb is not None
+    assert entry.ir is not None
+    pair = Pair(entry.key, store.visible(entry.rgb, entry.key), store.infrared(entry.ir, entry.key))
+    if pair.rgb.shape[:2] != pair.ir.shape:
+        sizes = f"rgb {pair.rgb.shape[1]}x{pair.rgb.shape[0]}, ir {pair.ir.shape[1]}x{pair.ir.shape[0]}"
+        raise FusionError(f"record {entry.key}: {sizes} pixels: a pair must be of one size")
+    return pair
+
+
+def read(
+    visible: Sequence[str], infrared: Sequence[str], band: str, paired: bool, hold_out: str | None = None
+) -> TrainingData:
+    """Look through the places and sort what is there.
+
+    Records with both images become pairs where `paired`; two folders are paired by the paths of their files. Whatever
+    is no pair goes to the domains, and so do the halves of pairs: data that are paired in part are learnt from in full.
+    A tenth of the records, told by their keys, is kept for validation.
+
+    Args:
+        visible: places of RGB images: folders, workspaces, releases.
+        infrared: places of infrared ones.
+        band: of the infrared images; drawn ones are passed over.
+        paired: use pairs as pairs.
+        hold_out: regular expression searched in keys: pairs that match are neither learnt from nor validated by.
+
+    Raises:
+        UsageError: a place is no such thing, the pattern is none, or a domain is empty or a single image.
+        FusionError: a file is damaged.
+    """
+    held, data = pattern(hold_out), TrainingData()
+    found: dict[str, Entry] = {}
+    sources: dict[str, Source] = {}
+    for places, role in ((visible, "visible"), (infrared, "infrared")):
+        for place in places:
+            for record in records(place, band, role):
+                _keep(data.store, found, record, role)
+                sources[record.key] = record.source
+    for entry in _joined(found) if paired else found.values():
+        whole = entry.rgb is not None and entry.ir is not None
+        if held is not None and held.search(entry.key):
+            if whole:
+                data.held_out.entries.append(entry)
+            continue
+        data.sources.add(sources[entry.key])
+        _sort(data, sources[entry.key].corpus, entry, paired and whole)
+    _spare_few(data)
+    return data
+
+
+def _keep(store: Store, found: dict[str, Entry], record: Record, role: str) -> None:
+    """Keep the image a place was named for, beside what the same record was read for before."""
+    entry = found.get(record.key, Entry(record.key, None, None))
+    if role == "visible" and record.rgb is not None:
+        found[record.key] = entry._replace(rgb=store.keep(record.rgb))
+    elif role == "infrared" and record.ir is not None:
+        found[record.key] = entry._replace(ir=store.keep(record.ir))
+
+
+def _joined(found: dict[str, Entry]) -> list[Entry]:
+    """Files of the same path below two folders are one record: that of the visible one."""
+    thermal = {entry.key.partition("/")[2]: entry for entry in found.values() if entry.rgb is None}
+    joined, taken = [], set()
+    for entry in found.values():
+        partner = thermal.get(entry.key.partition("/")[2])
+        if entry.ir is None and partner is not None:
+            entry = entry._replace(ir=partner.ir)
+            taken.add(partner.key)
+        joined.append(entry)
+    return [entry for entry in joined if entry.key not in taken]
+
+
+def _sort(data: TrainingData, corpus: str, entry: Entry, pair: bool) -> None:
+    check = zlib.crc32(entry.key.encode()) / 2**32 < VALIDATION
+    domains = [
+        (name, domain)
+        for name, domain, there in (
+            ("visible", data.visible, entry.rgb),
+            ("infrared", data.infrared, entry.ir),
+            ("pairs", data.pairs, pair),
+        )
+        if there
+    ]
+    for name, domain in domains:
+        if check:
+            data.checks[name].append(entry)
+        else:
+            domain.add(corpus, entry)
+
+
+def _spare_few(data: TrainingData) -> None:
+    """Nothing is kept for validation of a domain with too few records."""
+    for name in ("visible", "infrared", "pairs"):
+        domain: Domain = getattr(data, name)
+        if len(domain) + len(data.checks[name]) < FEWEST:
+            for entry in data.checks[name]:
+                domain.add(entry.key.partition("/")[0], entry)
+            data.checks[name] = []
+
+
+def check(data: TrainingData, band: str, wants_pairs: bool, places: Iterable[str]) -> None:
+    """Whether there is enough to learn from.
+
+    Raises:
+        UsageError: there is not.
+    """
+    named = ", ".join(dict.fromkeys(places))
+    if wants_pairs and not len(data.pairs):
+        raise UsageError(
+            f"no pairs of RGB and measured {band} in {named}: a pair is a record with both, or two files of one path "
+            "in two folders; is all of it held out, or of another band?"
+        )
+    if wants_pairs:
+        return
+    for name, domain in (("visible", data.visible), (f"infrared ({band})", data.infrared)):
+        if len(domain) < 2:
+            what = "no image" if not len(domain) else "a single image"
+            raise UsageError(
+                f"{named}: {what} in the {name} domain: an unpaired translator learns what images have in common, "
+                "name a place with at least two"
+            )

@@ -1,0 +1,90 @@
+"""The score by which a training chooses its weights: never the loss, which no two objectives share."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fusionrs_builder.translate.losses import pearson, ssim
+from fusionrs_builder.translate.scores.statistics import STATISTICS, gaps, statistics
+from fusionrs_builder.translate.scores.structure import structure
+from fusionrs_builder.translate.training_data import Entry, TrainingData, decoded
+
+MOST = 48
+"""Images looked at, evenly spread over those kept for validation."""
+
+SIDE = 256
+"""Of the middle of each, pixels."""
+
+Draw = Callable[[Tensor], Tensor]
+"""float [1, 3, H, W] in -1..1 -> float [1, 1, H, W] in -1..1, H and W multiples of 4."""
+
+
+def validate(draw: Draw, data: TrainingData) -> dict[str, float] | None:
+    """Score the generator on what was kept for validation.
+
+    Args:
+        draw: the generator.
+        data: with `checks`.
+
+    Returns:
+        `score`, the higher the better, and what it is made of. With pairs: the mean of `ssim` and `correlation` with
+        what was measured. Without: `edges`, the agreement of outlines with the RGB image, less `distance`, the mean
+        over the six statistics of the distance to the real infrared images, in their standard deviations; 1 apart
+        counts as nothing gained. None where nothing was kept.
+    """
+    if pairs := _spread(data.checks["pairs"]):
+        return _paired(draw, data, pairs)
+    visible, infrared = _spread(data.checks["visible"]), _spread(data.checks["infrared"])
+    return _unpaired(draw, data, visible, infrared) if visible and infrared else None
+
+
+def _paired(draw: Draw, data: TrainingData, entries: Sequence[Entry]) -> dict[str, float]:
+    found = []
+    for entry in entries:
+        pair = decoded(data.store, entry)
+        drawn = drawn_middle(draw, pair.rgb)
+        a, b = (torch.from_numpy(view.astype(np.float64) / 255)[None, None] for view in (drawn, middle(pair.ir)))
+        found.append((float(ssim(a, b)), float(pearson(a, b))))
+    likeness, correlation = (float(value) for value in np.mean(found, axis=0))
+    return {"score": (likeness + correlation) / 2, "ssim": likeness, "correlation": correlation}
+
+
+def _unpaired(draw: Draw, data: TrainingData, visible: Sequence[Entry], infrared: Sequence[Entry]) -> dict[str, float]:
+    n = min(len(visible), len(infrared))
+    drawn, edges = [], []
+    for entry in visible[:n]:
+        assert entry.rgb is not None
+        rgb = data.store.visible(entry.rgb, entry.key)
+        drawn.append(drawn_middle(draw, rgb))
+        edges.append(structure(drawn[-1], middle(rgb)))
+    real = [middle(data.store.infrared(entry.ir, entry.key)) for entry in infrared[:n] if entry.ir]
+    of_drawn, of_real = ([statistics(view) for view in views] for views in (drawn, real))
+    distances = [
+        gaps({"drawn": [each[name] for each in of_drawn]}, [each[name] for each in of_real])[0]["drawn"].mean
+        for name in STATISTICS
+    ]
+    agreement, distance = float(np.mean(edges)), float(np.mean(distances))
+    return {"score": agreement - distance, "edges": agreement, "distance": distance}
+
+
+def drawn_middle(draw: Draw, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The middle of an RGB image drawn as infrared: uint8 [H, W, 3] -> uint8 [h, w]."""
+    x = torch.from_numpy(np.ascontiguousarray(middle(rgb).transpose(2, 0, 1)))[None].float() / 127.5 - 1
+    drawn = draw(x)[0, 0].float().cpu()
+    view: NDArray[np.uint8] = ((drawn + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+    return view
+
+
+def middle(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The middle of [H, W, ...], at most `SIDE` on a side, the sides multiples of 4."""
+    height, width = (min(SIDE, side - side % 4) for side in image.shape[:2])
+    y, x = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[y : y + height, x : x + width]
+
+
+def _spread(entries: Sequence[Entry]) -> list[Entry]:
+    step = max(1, -(-len(entries) // MOST))
+    return list(entries[::step])

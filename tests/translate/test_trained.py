@@ -1,0 +1,104 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from fusionrs_builder.errors import UsageError
+from fusionrs_builder.translate import checkpoint, trained
+from fusionrs_builder.translate.evaluate import evaluate
+from fusionrs_builder.translate.networks import GeneratorConfig
+from fusionrs_builder.translate.objectives import Weights
+from fusionrs_builder.translate.pairs import Pair
+from fusionrs_builder.translate.train import DivergedError, TrainSettings
+from fusionrs_builder.translate.trained import train_translator
+from fusionrs_builder.translate.translator import load_translator
+from tests.translate.conftest import fill, record
+from tests.translate.test_train import QUICK, blobs, folders
+
+REGRESSION = TrainSettings(
+    objective="pix2pix",
+    generator=GeneratorConfig(ngf=8, n_blocks=1, norm="none", local=8),
+    weights=Weights(adversarial=0, paired=1),
+    steps=60,
+    batch_size=4,
+    crop=32,
+    learning_rate=5e-3,
+    beta1=0.9,
+    radiometric=0.1,
+    ema=0.9,
+    validate_every=30,
+    device="cpu",
+)
+
+
+def test_it_learns_a_small_set_and_beats_the_controls(workspace, tmp_path):
+    fill(workspace, [record(f"blobs/{n}", *blobs(n)) for n in range(8)])
+    place, out = [workspace.root], tmp_path / "mine"
+    result = train_translator(out, place, place, hold_out="blobs/[67]$", settings=REGRESSION)
+    scores = {name: of["correlation"] for name, of in result["scores"].items()}
+    assert result["n"] == 2
+    assert scores["mine"]["mean"] > 0.8 > 0.5 > max(scores["gray"]["mean"], scores["gray-inverted"]["mean"])
+    assert scores["mine"]["low"] > scores["gray"]["high"]
+
+    again = evaluate(load_translator(str(out)), [Pair(f"toy/blobs/{n}", *blobs(n)) for n in (6, 7)])
+    assert again["scores"] == result["scores"]
+    config = json.loads((out / "config.json").read_text())
+    assert config["scores"]["scores"] == result["scores"]
+    assert (config["name"], config["band"], config["training"]["steps"]) == ("mine", "nir", 60)
+    assert config["training"]["records"]["pairs"] == 6
+    card = (out / "README.md").read_text()
+    mean = scores["mine"]["mean"]
+    for words in (
+        "CC0-1.0", "Nobody", "toy-sensor nir", "blobs/[67]$", f"{mean:.2f} (", "## Limits", "seed 0",
+        "Paired, without an adversary: L1 + 0.1 (1 - SSIM) + 0.2 (1 - correlation)", "sees 7 pixels",
+        "nothing was kept to choose them by",
+    ):  # fmt: skip
+        assert words in card, words
+
+
+def test_unpaired_folders_become_a_translator_whose_card_says_so(tmp_path):
+    out = tmp_path / "thermal"
+    result = train_translator(out, *folders(tmp_path / "data"), band="lwir", settings=QUICK)
+    assert (result["n"], result["training"]["steps"]) == (0, 6)
+    assert checkpoint.find(out).band == "lwir"
+    card = (out / "README.md").read_text()
+    for words in (
+        "no pairs. Sources:",
+        "visible: licence not stated",
+        "CycleGAN",
+        "cycle 10",
+        "None: nothing was held",
+    ):
+        assert words in card, words
+    assert (out / "training" / "state.pt").is_file()
+
+
+def test_data_paired_in_part_are_learnt_from_in_full(tmp_path, caplog):
+    visible, infrared = folders(tmp_path / "data")
+    (tmp_path / "data" / "infrared" / "0.png").unlink()
+    caplog.set_level("INFO")
+    train_translator(tmp_path / "out", visible, infrared, band="lwir", paired=True, settings=QUICK)
+    assert any("of the records are pairs, and are learnt from as such too" in r.getMessage() for r in caplog.records)
+    last = json.loads((tmp_path / "out" / "config.json").read_text())["training"]["records"]
+    assert last["visible"] > last["pairs"] > 0
+
+
+def test_one_that_diverges_leaves_its_last_good_weights(tmp_path, monkeypatch):
+    def diverge(data, settings, folder, progress):
+        network = trained.ResnetGenerator(settings.generator)
+        raise DivergedError("the loss `cycle` is nan at step 3: train with a lower learning rate", network)
+
+    monkeypatch.setattr(trained, "train", diverge)
+    with pytest.raises(DivergedError, match=r"nan at step 3.*; the weights of the step before are kept in .*out"):
+        train_translator(tmp_path / "out", *folders(tmp_path / "data"), band="lwir", settings=QUICK)
+    load_translator(str(tmp_path / "out"))
+    assert "**It failed: the loss `cycle` is nan" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_too_little_to_learn_from_is_said_before_anything_is_made(tmp_path):
+    visible, infrared = folders(tmp_path / "data")
+    with pytest.raises(UsageError, match="no pairs of RGB and measured nir"):
+        train_translator(tmp_path / "out", visible, visible, settings=replace(REGRESSION, steps=1))
+    with pytest.raises(UsageError, match="no image in the visible domain"):
+        train_translator(tmp_path / "out", infrared, infrared, hold_out=".", settings=QUICK)
+    assert not (tmp_path / "out").exists()
