@@ -83,7 +83,7 @@ class TranslateStage(Stage):
             UsageError: there is no such translator.
             FusionError: its files are damaged, or it cannot be fetched.
         """
-        translator = translator_params(self.settings.translator)
+        translator = translator_params(self.settings.translator, self.settings.precision)
         control = translator["sha256"] is None
         return {
             "translator": translator,

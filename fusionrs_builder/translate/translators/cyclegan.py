@@ -1,0 +1,104 @@
+"""A ResNet generator of CycleGAN: a folder with `model.safetensors` and `config.json`."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusionrs_builder.translate import checkpoint
+from fusionrs_builder.translate.protocol import Identity, Images, Precision, check
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+
+def claims(spec: str, path: Path | None) -> bool:
+    """Any folder that no other kind claims: what it lacks is said when it is read."""
+    return path is not None and path.is_dir()
+
+
+def describe(spec: str, path: Path | None, precision: Precision) -> tuple[Identity, Mapping[str, Any]]:
+    """The weights alone do not tell: with another `norm` in the configuration they draw another picture."""
+    assert path is not None
+    found = checkpoint.find(path)
+    return _identity(found), {"generator": dict(found.generator), "precision": precision}
+
+
+def load(spec: str, path: Path | None, device: str, precision: Precision) -> "GeneratorTranslator":
+    """The weights are read and checked."""
+    assert path is not None
+    return GeneratorTranslator(checkpoint.find(path), device, precision)
+
+
+def _identity(found: checkpoint.Checkpoint) -> Identity:
+    return Identity.of(found.name, found.band, found.sha256)
+
+
+class GeneratorTranslator:
+    """A ResNet generator with its weights.
+
+    Args:
+        found: the checkpoint.
+        device: `cpu`, `cuda`, `cuda:1`, or `auto` (a GPU when there is one).
+        precision: of the convolutions; normalisation and output are fp32 at either.
+    """
+
+    def __init__(self, found: checkpoint.Checkpoint, device: str = "cpu", precision: Precision = "fp32") -> None:
+        import torch
+
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.name = found.name
+        self.source, self.band, self.sha256 = _identity(found)
+        self._device = torch.device(device)
+        self._bf16 = precision == "bf16"
+        if self._bf16 and self._device.type == "cpu" and not fast_bf16():
+            log.warning("this processor has no bf16 arithmetic: precision bf16 is many times slower here than fp32")
+        self._network = checkpoint.load(found).to(self._device).to(memory_format=torch.channels_last)
+
+    def translate(self, rgb: Images) -> Images:
+        check(rgb)
+        if isinstance(rgb, np.ndarray):
+            import torch
+
+            return self._draw(torch.tensor(rgb)).cpu().numpy()
+        return self._draw(rgb).to(rgb.device)
+
+    def _draw(self, rgb: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        height, width = rgb.shape[-2:]
+        x = rgb.to(self._device).float().div_(127.5).sub_(1)
+        x = _padded(x).contiguous(memory_format=torch.channels_last)
+        # Neither TF32 nor algorithms chosen by a race: the same pixels from run to run.
+        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        with torch.no_grad(), exact, torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            # On a CPU one image at a time is as fast, and keeps the result free of what else is in the batch.
+            groups = x[:, None] if self._device.type == "cpu" else (x,)
+            y = torch.cat([self._network(group) for group in groups])
+        y = y[..., :height, :width].float()
+        return y.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def fast_bf16() -> bool:
+    """Whether this CPU computes in bf16; without such instructions it is emulated, tens of times slower than fp32."""
+    import torch
+
+    return any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _padded(x: "torch.Tensor") -> "torch.Tensor":
+    """Grow right and down to multiples of 4, at least 16: by reflection, by repetition where that is too far."""
+    import torch.nn.functional as F
+
+    from fusionrs_builder.translate.networks import MULTIPLE
+
+    right, below = (max(16, -(-side // MULTIPLE) * MULTIPLE) - side for side in (x.shape[3], x.shape[2]))
+    if not right and not below:
+        return x
+    mode = "reflect" if right < x.shape[3] and below < x.shape[2] else "replicate"
+    return F.pad(x, (0, right, 0, below), mode=mode)
