@@ -105,7 +105,10 @@ def load(checkpoint: Checkpoint) -> "ResnetGenerator":
     wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     given = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     if wanted != given:
-        raise FusionError(f"{weights} does not fit {config}: {_differences(wanted, given)}")
+        raise FusionError(
+            f"{weights} does not fit {config}: {differences(wanted, given)}; set ngf, n_blocks and norm to those the "
+            "weights were trained with"
+        )
     broken = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise FusionError(f"{weights}: {broken[0]} holds values that are not finite: use an earlier checkpoint")
@@ -113,8 +116,8 @@ def load(checkpoint: Checkpoint) -> "ResnetGenerator":
     return network.eval().requires_grad_(False)
 
 
-def _differences(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> str:
-    """The first key that is missing, unexpected or of another shape, how many there are, and what to do."""
+def differences(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> str:
+    """The first key that is missing, unexpected or of another shape, and how many there are; "" where all fits."""
     missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
     other = sorted(key for key in wanted.keys() & given.keys() if wanted[key] != given[key])
     said = [
@@ -123,7 +126,7 @@ def _differences(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tupl
     if other:
         key = other[0]
         said.append(f"{len(other)} of another shape ({key} is {list(given[key])}, not {list(wanted[key])})")
-    return ", ".join(said) + "; set ngf, n_blocks and norm to those the weights were trained with"
+    return ", ".join(said)
 
 
 def save(
