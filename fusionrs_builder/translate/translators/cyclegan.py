@@ -13,6 +13,9 @@ from fusionrs_builder.translate.protocol import Identity, Images, Precision, che
 if TYPE_CHECKING:
     import torch
 
+FULL_FRAME = 2048 * 2048
+"""Pixels of the largest image that goes through the network at once; a larger one does so in strips, without seams."""
+
 log = logging.getLogger(__name__)
 
 
@@ -76,12 +79,18 @@ class GeneratorTranslator:
         x = _padded(x).contiguous(memory_format=torch.channels_last)
         # Neither TF32 nor algorithms chosen by a race: the same pixels from run to run.
         exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        large = x.shape[2] * x.shape[3] > FULL_FRAME
         with torch.no_grad(), exact, torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             # On a CPU one image at a time is as fast, and keeps the result free of what else is in the batch.
-            groups = x[:, None] if self._device.type == "cpu" else (x,)
-            y = torch.cat([self._network(group) for group in groups])
+            groups = x[:, None] if large or self._device.type == "cpu" else (x,)
+            y = torch.cat([self._through(group, large) for group in groups])
         y = y[..., :height, :width].float()
         return y.add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+    def _through(self, x: "torch.Tensor", large: bool) -> "torch.Tensor":
+        from fusionrs_builder.translate.tiling import draw_in_strips
+
+        return draw_in_strips(self._network, x) if large else self._network(x)
 
 
 def fast_bf16() -> bool:
