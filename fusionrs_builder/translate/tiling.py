@@ -17,7 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusionrs_builder.translate.networks import ResidualBlock, ResnetGenerator
+from fusionrs_builder.translate.convolutions import ColumnConv2d, WinogradConv2d
+from fusionrs_builder.translate.inference import Prepared
+from fusionrs_builder.translate.networks import ResidualBlock
 
 STRIP_PIXELS = {"cpu": 2**17, "cuda": 2**21}
 """Pixels of the scene in a strip. The layers before and after the blocks take some 12 x ngf bytes for each of them; on
@@ -42,20 +44,27 @@ class Map:
     rows: Callable[[int, int], Tensor]
 
 
-def draw_in_strips(network: ResnetGenerator, x: Tensor, strip_pixels: int | None = None) -> Tensor:
+def draw_in_strips(network: Prepared, x: Tensor, strip_pixels: int | None = None) -> Tensor:
     """What `network(x)` gives, up to rounding.
 
-    Beside `x` and the result, about 3 x ngf bytes a pixel of the scene are held in fp32, and what a strip needs.
+    Beside `x` and the result, 3 x ngf bytes a pixel of the scene are held (half in bf16), and what a strip needs.
 
     Args:
-        network: in evaluation mode.
-        x: float [1, 3, H, W] in -1..1; H and W multiples of 4, at least 16.
+        network: on the device of `x`.
+        x: [1, 3, H, W] as `inference.centred` gives it; H and W multiples of 4, at least 16.
         strip_pixels: of `x` in a strip, about; None: `STRIP_PIXELS` of its device.
 
     Raises:
         TypeError: the network has a layer that is not known here.
     """
-    return _Strips(x, strip_pixels or STRIP_PIXELS[x.device.type]).through(network)
+    strips = _Strips(x, strip_pixels or STRIP_PIXELS[x.device.type])
+    context = strips.through(network.context)
+    local = None if network.local is None else strips.through(network.local)
+
+    def rows(a: int, b: int) -> Tensor:
+        return network.drawn(context.rows(a, b), None if local is None else local.rows(a, b), x[:, :, a:b])
+
+    return torch.cat(list(strips.of(Map(strips.height, rows))), 2)
 
 
 class _Strips:
@@ -66,13 +75,14 @@ class _Strips:
         self.step = max(LEAST_ROWS, strip_pixels // x.shape[3] // HELD * HELD)
         self.scene = Map(self.height, lambda a, b: x[:, :, a:b])
 
-    def through(self, network: ResnetGenerator) -> Tensor:
+    def through(self, layers: nn.Sequential) -> Map:
+        """The map that some layers make of the scene."""
         drawn = self.scene
-        for module in network.model:
-            drawn = self.after(module, drawn)
-        return torch.cat(list(self.strips(drawn)), 2)
+        for layer in layers:
+            drawn = self.after(layer, drawn)
+        return drawn
 
-    def strips(self, source: Map) -> Iterator[Tensor]:
+    def of(self, source: Map) -> Iterator[Tensor]:
         """The rows of a map, strip by strip."""
         step = max(1, self.step * source.height // self.height)
         for a in range(0, source.height, step):
@@ -81,7 +91,7 @@ class _Strips:
     def held(self, source: Map) -> Map:
         """The same map in memory."""
         whole, done = torch.empty(()), 0
-        for rows in self.strips(source):
+        for rows in self.of(source):
             if not done:
                 size = (1, rows.shape[1], source.height, rows.shape[3])
                 whole = torch.empty(size, dtype=rows.dtype, device=rows.device, memory_format=torch.channels_last)
@@ -100,7 +110,10 @@ class _Strips:
                 return _doubled(x, module)
             case nn.GroupNorm():
                 return self.normalised(x, module)
-            case nn.BatchNorm2d() | nn.Identity() | nn.Tanh():
+            case ColumnConv2d() | WinogradConv2d():
+                more = module.reach - 1
+                return Map(x.height - more, lambda a, b: module(x.rows(a, b + more)))
+            case nn.BatchNorm2d() | nn.Identity():
                 return Map(x.height, lambda a, b: module(x.rows(a, b)))
             case nn.ReLU():
                 return Map(x.height, lambda a, b: torch.relu(x.rows(a, b)))
@@ -122,9 +135,9 @@ class _Strips:
         if x.height * HELD <= self.height:
             x = self.held(x)
         count, mean, squares = 0, torch.zeros(()), torch.zeros(())
-        for rows in self.strips(x):
-            size = rows[0, 0].numel()
-            variance, middle = (part.double() for part in torch.var_mean(rows.float(), (0, 2, 3), correction=0))
+        for strip in self.of(x):
+            size = strip[0, 0].numel()
+            variance, middle = (part.double() for part in torch.var_mean(strip.float(), (0, 2, 3), correction=0))
             apart = middle - mean
             mean = mean + apart * (size / (count + size))
             squares = squares + variance * size + apart**2 * (count * size / (count + size))
@@ -132,7 +145,12 @@ class _Strips:
         scale = (squares / count + norm.eps).rsqrt()
         shift = (-mean * scale).float()[:, None, None]
         scale = scale.float()[:, None, None]
-        return Map(x.height, lambda a, b: torch.addcmul(shift, x.rows(a, b).float(), scale))
+
+        def rows(a: int, b: int) -> Tensor:
+            given = x.rows(a, b)
+            return torch.addcmul(shift, given.float(), scale).to(given.dtype)
+
+        return Map(x.height, rows)
 
 
 def _reflected(x: Map, pad: int) -> Map:

@@ -96,7 +96,7 @@ def test_an_imported_generator_draws_what_the_reference_draws(tmp_path, options)
     network = reference(**options)
     made = import_reference(saved(network, tmp_path / "latest_net_G.pth"), tmp_path / "mine", "lwir")
     shape = {"ngf": 4, "n_blocks": 2, "norm": "instance"} | {k: v for k, v in options.items() if k != "dropout"}
-    assert made["generator"] == {"in_channels": 3, "out_channels": 1, **shape}
+    assert {"in_channels": 3, "out_channels": 1, **shape}.items() <= made["generator"].items()
     drawer = load_translator(str(tmp_path / "mine"))
     assert (drawer.name, drawer.band, drawer.source) == ("mine", "lwir", made["source"])
     rgb = scene(32, 48).transpose(2, 0, 1)[None].copy()

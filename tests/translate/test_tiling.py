@@ -7,11 +7,13 @@ from PIL import Image
 from torch import nn
 
 from fusionrs_builder.translate import checkpoint
-from fusionrs_builder.translate.networks import ResnetGenerator
+from fusionrs_builder.translate.inference import centred, prepared
 from fusionrs_builder.translate.tiling import draw_in_strips
 from fusionrs_builder.translate.translator import load_translator
 from fusionrs_builder.translate.translators import cyclegan
-from tests.translate.conftest import scene, tiny
+from tests.translate.conftest import scene, tiny, with_local
+
+CPU = torch.device("cpu")
 
 LEVELS = 127.5
 """Grey levels for 1 of the network's output."""
@@ -27,8 +29,8 @@ def network(norm, seed=0, **shape):
 
 
 def uneven(height, width, seed=0):
-    """float [1, 3, H, W] in -1..1: dark above, bright below, so that the parts of a scene have other statistics."""
-    x = torch.from_numpy(scene(height, width, seed)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    """float [1, 3, H, W]: flat above, rich in contrast below, so that the parts of a scene have other statistics."""
+    x = centred(torch.from_numpy(scene(height, width, seed)).permute(2, 0, 1)[None], "fp32")
     return x * torch.linspace(0.1, 1, height)[:, None]
 
 
@@ -39,18 +41,22 @@ def uneven(height, width, seed=0):
     st.integers(4, 16).map(lambda n: 4 * n),
     st.integers(0, 70),
     st.integers(1, 3),
+    st.booleans(),
 )
-def test_strips_are_the_whole(norm, height, width, rows, n_blocks):
+def test_strips_are_the_whole(norm, height, width, rows, n_blocks, local):
     made, x = network(norm, n_blocks=n_blocks), uneven(height, width)
+    if local:
+        made, _ = with_local(made)
+    ready = prepared(made, CPU, "fp32")
     with torch.no_grad():
-        whole, cut = made(x), draw_in_strips(made, x, rows * width + 1)
+        whole, cut = ready(x), draw_in_strips(ready, x, rows * width + 1)
     assert cut.shape == whole.shape
     assert (cut - whole).abs().max() * LEVELS < 0.02
 
 
 def test_each_strip_by_itself_would_have_seams():
     """What the statistics of the whole scene are there for."""
-    made, x = network("instance"), uneven(256, 64)
+    made, x = prepared(network("instance"), CPU, "fp32"), uneven(256, 64)
     with torch.no_grad():
         whole = made(x)
         apart = torch.cat([made(x[:, :, a : a + 64]) for a in range(0, 256, 64)], 2)
@@ -58,15 +64,15 @@ def test_each_strip_by_itself_would_have_seams():
 
 
 def test_a_scene_of_4096_px():
-    made = network("instance", ngf=2).to(memory_format=torch.channels_last)
+    made = prepared(network("instance", ngf=2), CPU, "fp32")
     small = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     image = np.asarray(Image.fromarray(small).resize((4096, 4096), Image.Resampling.BICUBIC))
-    x = torch.tensor(image).permute(2, 0, 1)[None].float().div_(127.5).sub_(1)
+    x = centred(torch.tensor(image).permute(2, 0, 1)[None], "fp32")
     levels = []
     with torch.no_grad():
-        cut = draw_in_strips(made, x.contiguous(memory_format=torch.channels_last))
+        cut = draw_in_strips(made, x)
         # The group norm of torch for channels_last sums in fp32 one by one: at this size it is off by up to 5 levels.
-        whole = made.to(memory_format=torch.contiguous_format)(x)
+        whole = made.to(memory_format=torch.contiguous_format)(x.contiguous())
     for drawn in (cut, whole):
         levels.append((drawn + 1).mul_(LEVELS).round_().clamp_(0, 255))
     difference = (levels[0] - levels[1]).abs()
@@ -98,13 +104,12 @@ def test_the_translator_cuts_large_images(tmp_path, monkeypatch, precision):
     assert not cuts, "what fits goes through at once"
 
 
-def test_a_layer_that_is_not_known():
-    made = tiny()
-    made.model.insert(3, nn.PixelShuffle(1))
-    with pytest.raises(TypeError, match="a scene cannot be cut for a PixelShuffle"):
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [(nn.PixelShuffle(1), "a scene cannot be cut for a PixelShuffle"), (nn.GroupNorm(2, 4), "more than one channel")],
+)
+def test_a_layer_that_is_not_known(layer, words):
+    made = prepared(tiny(), CPU, "fp32")
+    made.context[2] = layer
+    with pytest.raises(TypeError, match=words):
         draw_in_strips(made, uneven(32, 32))
-    made = tiny()
-    made.model[2] = nn.GroupNorm(2, 4)
-    with pytest.raises(TypeError, match="more than one channel a group"):
-        draw_in_strips(made, uneven(32, 32))
-    assert isinstance(made, ResnetGenerator)
