@@ -224,7 +224,8 @@ class TranslateSettings(Section):
     """How the infrared view of an RGB image is drawn."""
 
     translator: str = Field(
-        "nir-small", description="gray, gray-inverted, duplicate, nir-small, a folder, or hf://ORG/NAME"
+        "nir-small",
+        description="gray, gray-inverted, duplicate, nir-small, a folder, FILE.onnx, COMMAND.toml, or hf://ORG/NAME",
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the network")
     ir_format: Literal["jpeg", "png"] = Field("jpeg", description="how translated infrared is encoded")

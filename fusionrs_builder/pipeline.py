@@ -131,7 +131,7 @@ def translate(workspace: Workspace, *, run: Run = Run(), batch_size: int | None 
         flags: keys of `config.TranslateSettings`.
     """
     spec = flags.get("translator")
-    if spec and Path(spec).is_dir():
+    if spec and Path(spec).exists():
         flags["translator"] = str(Path(spec).resolve())  # it must be found from any folder
     settings, stage = _configured(workspace, "translate", flags, run)
     if batch_size:

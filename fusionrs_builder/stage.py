@@ -63,7 +63,7 @@ class Stage(ABC):
         version: raised when the code writes something else from the same input.
         reads: layers whose shards it reads, the first one setting the order.
         writes: the layer it writes.
-        parallel: worth a process a core; a network uses all cores by itself.
+        parallel: worth a process a core; a network uses all cores by itself, and gets a process a device.
         strict: what it refuses is a failure, so too much of it fails the command; else it is a decision.
     """
 

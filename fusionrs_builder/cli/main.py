@@ -15,7 +15,7 @@ COMMANDS = {
     "run": ("build", "every stage of fusionrs.toml, in order"),
     "status": ("build", "what stands, and what would run next"),
     "corpora": ("corpora", "the corpora known to this package"),
-    "translator": ("translator", "train and evaluate translators"),
+    "translator": ("translator", "train, import and evaluate translators"),
     "demo": ("demo", "build a real dataset end to end"),
 }
 """Name: module in this folder, and one line of help. Modules are not imported to show the list."""

@@ -98,8 +98,12 @@ def running(function: Function) -> Function:
     """--workers, --device, --limit, --dry-run, --engine, handed over as one `run`."""
     from fusionrs_builder.engines.runner import Run
 
-    @click.option("--workers", type=click.IntRange(1, 512), help="processes  [default: one a core, 1 for a network]")
-    @click.option("--device", default="auto", show_default=True, help="torch device of the network: auto, cpu, cuda:0")
+    @click.option(
+        "--workers", type=click.IntRange(1, 512), help="processes  [default: one a core; for a network, one a device]"
+    )
+    @click.option(
+        "--device", default="auto", show_default=True, help="of the network: auto (every GPU), cpu, cuda:0,cuda:1"
+    )
     @click.option(
         "--limit",
         type=click.IntRange(1),

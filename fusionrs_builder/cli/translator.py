@@ -1,4 +1,4 @@
-"""translator train | evaluate."""
+"""translator train | import | evaluate."""
 
 import logging
 import sys
@@ -17,7 +17,7 @@ BANDS = click.Choice(list(Band.__args__))  # type: ignore[attr-defined]
 
 @click.group()
 def translator() -> None:
-    """Train and evaluate translators, on records that have both an RGB image and a measured infrared one."""
+    """Train, import and evaluate translators; records with RGB and measured infrared are what they learn from."""
 
 
 @translator.command(
@@ -120,6 +120,28 @@ def _weights(given: tuple[str, ...]) -> dict[str, float]:
         if not 0 <= found[name] < float("inf"):
             raise UsageError(f"--weight {text}: a number of 0 or more")
     return found
+
+
+@translator.command(
+    "import",
+    epilog="\b\nExamples:\n"
+    "  fusionrs-build translator import checkpoints/rgb2ir/latest_net_G.pth --out my-lwir --band lwir\n"
+    "  fusionrs-build translate --translator my-lwir -w my-dataset",
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="folder of the translator that is made")
+@click.option("--band", required=True, type=BANDS, help="band that it draws")
+@click.option(
+    "--norm", type=click.Choice(["instance", "batch", "none"]), help="it was trained with  [default: as the keys tell]"
+)
+@click.option("--channel", type=click.IntRange(0, 2), help="the infrared one, where it draws three that differ")
+@options.guarded
+def import_(as_json: bool, file: Path, out: Path, band: str, norm: Any, channel: int | None) -> None:
+    """Make a translator of a checkpoint of pytorch-CycleGAN-and-pix2pix (a ResNet generator). No code in it is run."""
+    from fusionrs_builder.translate.reference_weights import import_reference
+
+    made = import_reference(file, out, band, norm=norm, channel=channel)
+    options.show(made, as_json, lambda: f"{made['source']} in {out}\nnext: fusionrs-build translate --translator {out}")
 
 
 @translator.command(

@@ -29,7 +29,7 @@ class Run:
     """How to run; nothing here changes what is written.
 
     Attributes:
-        workers: processes; None lets the stage choose.
+        workers: processes; None: one a core, or one a device for a stage with a network.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, or several with commas between.
         limit: stop after shards that hold this many items together; None for all.
         dry_run: only say what would be done.
@@ -105,7 +105,8 @@ def run_stage(workspace: Workspace, stage: Stage, run: Run, max_reject_rate: flo
         if chosen:
             note_provenance(workspace, stage.provenance(workspace))
             prepared = stage.prepare(workspace, chosen)
-            resources = local.Resources(_workers(stage, run), _devices(run.device))
+            devices = _devices(run.device)
+            resources = local.Resources(_workers(stage, run, len(devices)), devices)
             engine = ray if run.engine == "ray" else local
             with Progress(stage.name, sum(task.items for task in chosen)) as progress:
                 for footer in engine.run(stage, workspace, prepared, resources, progress):
@@ -184,10 +185,11 @@ def _problems(stage: Stage, footers: Mapping[str, Footer], max_reject_rate: floa
     return problems
 
 
-def _workers(stage: Stage, run: Run) -> int:
+def _workers(stage: Stage, run: Run, devices: int) -> int:
+    """A process a core, or, for a network, a process a device."""
     if run.workers is not None:
         return run.workers
-    return len(os.sched_getaffinity(0)) if stage.parallel else 1
+    return len(os.sched_getaffinity(0)) if stage.parallel else devices
 
 
 def _devices(device: str) -> tuple[str, ...]:

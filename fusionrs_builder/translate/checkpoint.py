@@ -4,8 +4,6 @@ Reading the configuration and hashing the weights needs no torch: a build that h
 Pickles (`.pth`, `.pt`, `.bin`, `.ckpt`) are never loaded.
 """
 
-import functools
-import hashlib
 import json
 import os
 import tempfile
@@ -15,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.translate.protocol import BANDS, file_sha256
 
 if TYPE_CHECKING:
     from fusionrs_builder.translate.networks import ResnetGenerator
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
-BANDS = ("nir", "swir", "mwir", "lwir")
+IMPORT = "`fusionrs-build translator import FILE.pth --out DIR --band nir` makes a translator of it"
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 
@@ -55,7 +54,7 @@ def find(folder: Path) -> Checkpoint:
     weights, config = folder / WEIGHTS, folder / CONFIG
     if not weights.is_file():
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
-        found = f"; {pickles[0]} is a pickle, which is never loaded: save it as safetensors" if pickles else ""
+        found = f"; {pickles[0]} is a pickle, which is never loaded: {IMPORT}" if pickles else ""
         raise UsageError(f"{folder} has no {WEIGHTS}: a translator folder holds {WEIGHTS} and {CONFIG}{found}")
     if not config.is_file():
         raise UsageError(
@@ -73,15 +72,7 @@ def find(folder: Path) -> Checkpoint:
         raise FusionError(
             f"{config}: name must be a text, band one of {', '.join(BANDS)} (got {band!r}), generator a table"
         )
-    stat = weights.stat()
-    return Checkpoint(folder, name, band, generator, _sha256(weights, stat.st_size, stat.st_mtime_ns))
-
-
-@functools.lru_cache(maxsize=16)
-def _sha256(path: Path, size: int, changed_ns: int) -> str:
-    """Size and time of change are there to tell one state of the file from another."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return Checkpoint(folder, name, band, generator, file_sha256(weights))
 
 
 def load(checkpoint: Checkpoint) -> "ResnetGenerator":
@@ -114,7 +105,10 @@ def load(checkpoint: Checkpoint) -> "ResnetGenerator":
     wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     given = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     if wanted != given:
-        raise FusionError(f"{weights} does not fit {config}: {_differences(wanted, given)}")
+        raise FusionError(
+            f"{weights} does not fit {config}: {differences(wanted, given)}; set ngf, n_blocks and norm to those the "
+            "weights were trained with"
+        )
     broken = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise FusionError(f"{weights}: {broken[0]} holds values that are not finite: use an earlier checkpoint")
@@ -122,8 +116,8 @@ def load(checkpoint: Checkpoint) -> "ResnetGenerator":
     return network.eval().requires_grad_(False)
 
 
-def _differences(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> str:
-    """The first key that is missing, unexpected or of another shape, how many there are, and what to do."""
+def differences(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> str:
+    """The first key that is missing, unexpected or of another shape, and how many there are; "" where all fits."""
     missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
     other = sorted(key for key in wanted.keys() & given.keys() if wanted[key] != given[key])
     said = [
@@ -132,10 +126,19 @@ def _differences(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tupl
     if other:
         key = other[0]
         said.append(f"{len(other)} of another shape ({key} is {list(given[key])}, not {list(wanted[key])})")
-    return ", ".join(said) + "; set ngf, n_blocks and norm to those the weights were trained with"
+    return ", ".join(said)
 
 
-def save(network: "ResnetGenerator", folder: Path, name: str, band: str, card: str, facts: Mapping[str, Any]) -> Path:
+def save(
+    network: "ResnetGenerator",
+    folder: Path,
+    name: str,
+    band: str,
+    card: str,
+    facts: Mapping[str, Any],
+    *,
+    exact: bool = False,
+) -> Path:
     """Write a translator folder; each file appears whole or not at all, the configuration last.
 
     Kernels are stored in fp16 (half the size; scores are taken after the rounding), biases and statistics in fp32.
@@ -147,6 +150,7 @@ def save(network: "ResnetGenerator", folder: Path, name: str, band: str, card: s
         band: that it draws.
         card: text of `README.md`.
         facts: further entries of `config.json`: recipe and scores. JSON values only.
+        exact: store the kernels in fp32 too.
 
     Returns:
         The folder.
@@ -158,7 +162,9 @@ def save(network: "ResnetGenerator", folder: Path, name: str, band: str, card: s
     from safetensors.torch import save as serialise
 
     state = network.state_dict()
-    tensors = {k: t.to(torch.float16 if t.ndim > 1 else t.dtype).contiguous().cpu() for k, t in state.items()}
+    tensors = {
+        k: t.to(torch.float16 if t.ndim > 1 and not exact else t.dtype).contiguous().cpu() for k, t in state.items()
+    }
     config = {"name": name, "band": band, "generator": asdict(network.config), **facts}
     try:
         folder.mkdir(parents=True, exist_ok=True)

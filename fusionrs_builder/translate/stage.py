@@ -1,10 +1,14 @@
 """The stage `translate`: rgb/ -> ir/, one row for every row, in the same order.
 
-Rows stream: decoding runs ahead on threads, runs of images of one size go through the network in batches, encoding and
-measuring follow on threads. What is in flight is bounded, so memory does not grow with the shard.
+Rows stream: decoding runs ahead on threads, runs of images of one size go through the network in batches on a thread of
+its own, encoding and measuring follow on threads. What is in flight is bounded, so memory does not grow with the shard.
+
+An image of any size that decodes is drawn (Pillow refuses beyond 179 million pixels). A generator needs about
+3 x ngf bytes a pixel for a large one: 4 GB for 6,000 px squared at ngf 32.
 """
 
 import functools
+import logging
 import os
 import re
 from collections import deque
@@ -18,6 +22,7 @@ from numpy.typing import NDArray
 
 from fusionrs_builder import pixels
 from fusionrs_builder.config import TranslateSettings
+from fusionrs_builder.errors import FusionError
 from fusionrs_builder.schema import arrow_schema
 from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Stage, Task, Worker
@@ -30,10 +35,12 @@ BATCH_SIZE = {"cpu": 16, "cuda": 64}
 BATCH_PIXELS = 16 * 512 * 512
 """A batch is closed at this many pixels whatever its size: what the activations of a network may take."""
 
-MAX_PIXELS = 4096 * 4096
-"""A larger image does not fit the network's activations into ordinary memory; it is refused with advice."""
+SMALLER = 4
+"""Out of memory, batches become so many times smaller."""
 
 COLUMNS = ("id", "rgb", "ir", "ir16", "ir_band", "ir_source", "width", "height", "corpus_key")
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -71,7 +78,7 @@ class TranslateStage(Stage):
     threads: int | None = None
 
     name: ClassVar[str] = "translate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[tuple[str, ...]] = ("rgb",)
     parallel: ClassVar[bool] = False
     writes = "ir"
@@ -83,7 +90,7 @@ class TranslateStage(Stage):
             UsageError: there is no such translator.
             FusionError: its files are damaged, or it cannot be fetched.
         """
-        translator = translator_params(self.settings.translator)
+        translator = translator_params(self.settings.translator, self.settings.precision)
         control = translator["sha256"] is None
         return {
             "translator": translator,
@@ -99,12 +106,18 @@ class TranslateStage(Stage):
         )
         size = self.batch_size or BATCH_SIZE["cuda" if device.startswith("cuda") else "cpu"]
         threads = self.threads or min(8, os.cpu_count() or 1)
+        batches = Batches(load, size)
 
         def worker(workspace: Workspace, task: Task) -> Iterator[Row]:
             rows = workspace.rows("rgb", task.shard, COLUMNS)
-            with ThreadPoolExecutor(threads, "translate") as pool:
+            with (
+                ThreadPoolExecutor(threads, "translate") as pool,
+                ThreadPoolExecutor(1, "translate-network") as network,
+            ):
                 decoded = ahead(pool, prepare, rows, cost_of_row, 2 * size)
-                drawn = draw(decoded, load, size)
+                # One batch waits while another is in the network: the network never does.
+                parts = ahead(network, batches.draw, batches.of(decoded), len, 1)
+                drawn = (item for part in parts for item in part)
                 finish = functools.partial(finished, load=load, ir_format=self.settings.ir_format)
                 yield from (item.row for item in ahead(pool, finish, drawn, cost_of_item, 2 * size))
 
@@ -158,44 +171,81 @@ def prepare(row: Row) -> Item:
         rgb = pixels.rgb_array(row["rgb"]["bytes"] or b"")
     except ValueError as error:
         return _refused(row, "unreadable", f"rgb of {row['id']}: {error}")
-    if rgb.shape[0] * rgb.shape[1] > MAX_PIXELS:
-        size = f"{rgb.shape[1]} x {rgb.shape[0]} px"
-        return _refused(row, "too-large", f"rgb of {row['id']} has {size}: download its corpus with --tile 512")
     return Item(row, rgb=rgb)
 
 
-def draw(items: Iterable[Item], load: Callable[[], Translator], size: int) -> Iterator[Item]:
-    """Draw the infrared view of runs of neighbours of one size; order is kept.
+class Batches:
+    """Draws runs of neighbours of one size; order is kept.
+
+    Out of memory, it goes on with smaller batches, once, and says so: what does not fit then is an error.
 
     Args:
-        items: prepared.
         load: gives the translator.
         size: images in a batch, at most.
     """
-    batch: list[Item] = []
-    for item in items:
-        if batch and not _fits(batch, item, size):
-            yield from _drawn(batch, load)
-            batch = []
-        if item.done:
-            yield item
-        else:
-            batch.append(item)
-    yield from _drawn(batch, load)
+
+    def __init__(self, load: Callable[[], Translator], size: int) -> None:
+        self.load, self.size, self._shrunk = load, size, False
+
+    def of(self, items: Iterable[Item]) -> Iterator[list[Item]]:
+        """Items that are done, one by one, and batches of those that are not."""
+        batch: list[Item] = []
+        for item in items:
+            if batch and not self._fits(batch, item):
+                yield batch
+                batch = []
+            if item.done:
+                yield [item]
+            else:
+                batch.append(item)
+        if batch:
+            yield batch
+
+    def _fits(self, batch: list[Item], item: Item) -> bool:
+        first = batch[0].rgb
+        if item.rgb is None or first is None or item.rgb.shape != first.shape or len(batch) >= self.size:
+            return False
+        return (len(batch) + 1) * (item.rgb.size // 3) <= BATCH_PIXELS
+
+    def draw(self, batch: list[Item]) -> list[Item]:
+        """The infrared view of each, where it is not done.
+
+        Raises:
+            FusionError: out of memory, in batches that are smaller already.
+        """
+        if batch[0].done:
+            return batch
+        drawn: list[Item] = []
+        while len(drawn) < len(batch):
+            part = batch[len(drawn) : len(drawn) + self.size]
+            try:
+                drawn += self._drawn(part)
+            except (MemoryError, RuntimeError) as error:  # of torch, and of onnxruntime
+                if not out_of_memory(error):
+                    raise
+                self._shrink(part, (str(error).strip() or repr(error)).splitlines()[0])
+        return drawn
+
+    def _drawn(self, part: list[Item]) -> list[Item]:
+        rgb = np.stack([item.rgb for item in part if item.rgb is not None]).transpose(0, 3, 1, 2)
+        drawn = self.load().translate(np.ascontiguousarray(rgb))
+        return [replace(item, ir=ir) for item, ir in zip(part, drawn[:, 0], strict=True)]
+
+    def _shrink(self, part: list[Item], reason: str) -> None:
+        what = f"out of memory at {len(part)} images of {part[0].row['width']} x {part[0].row['height']} px"
+        if self._shrunk or len(part) == 1:
+            raise FusionError(
+                f"{what} (from {part[0].row['id']}): {reason}: free memory, take fewer --workers or --device cpu, or "
+                "download with --tile 512"
+            )
+        self._shrunk, self.size = True, max(1, len(part) // SMALLER)
+        log.warning("%s: going on with %d at once (--batch-size %d starts so)", what, self.size, self.size)
 
 
-def _fits(batch: list[Item], item: Item, size: int) -> bool:
-    first = batch[0].rgb
-    if item.rgb is None or first is None or item.rgb.shape != first.shape or len(batch) >= size:
-        return False
-    return (len(batch) + 1) * (item.rgb.size // 3) <= BATCH_PIXELS
-
-
-def _drawn(batch: list[Item], load: Callable[[], Translator]) -> Iterator[Item]:
-    if batch:
-        rgb = np.stack([item.rgb for item in batch if item.rgb is not None]).transpose(0, 3, 1, 2)
-        for item, ir in zip(batch, load().translate(np.ascontiguousarray(rgb))[:, 0], strict=True):
-            yield replace(item, ir=ir)
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error of Python, torch (CPU or GPU) or onnxruntime says that memory is exhausted."""
+    words = ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate", "alloc_failed")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
 def finished(item: Item, load: Callable[[], Translator], ir_format: str) -> Item:

@@ -1,3 +1,5 @@
+import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -112,3 +114,31 @@ def test_progress_is_a_plain_line_where_there_is_no_terminal(
         now[0] = 30.0
         progress(10)
     assert capsys.readouterr().err == "download: 15 of 100 items, 0.5/s, about 170 s left\n"
+
+
+class Network(Source):
+    """Says which device it was opened on, and in which process."""
+
+    parallel = False
+
+    def open(self, device: str) -> Worker:
+        def worker(workspace: Workspace, task: Task) -> Iterator[Row | Reject]:
+            time.sleep(0.2)  # long enough for the others to come
+            for i in range(10):
+                yield {"id": f"{task.shard}/{i}", "corpus": device, "corpus_key": str(os.getpid())}
+
+        return worker
+
+
+@pytest.mark.parametrize(
+    ("device", "workers", "devices", "processes"),
+    [("cpu", None, {"cpu"}, 1), ("cuda:0,cuda:1", None, {"cuda:0", "cuda:1"}, 2), ("cuda:0,cuda:1", 1, {"cuda:0"}, 1)],
+)
+def test_a_network_gets_a_process_a_device(
+    ws: Workspace, device: str, workers: int | None, devices: set[str], processes: int
+) -> None:
+    run_stage(ws, Network(shards=4), Run(workers=workers, device=device), 0.05)
+    rows = [row for shard in ws.shards("rgb") for row in ws.rows("rgb", shard)]
+    assert {row["corpus"] for row in rows} == devices
+    assert len({row["corpus_key"] for row in rows}) == processes
+    assert len(rows) == 40

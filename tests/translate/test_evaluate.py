@@ -19,7 +19,7 @@ def pairs(n=6, side=40):
     made = []
     for seed in range(n):
         rgb = scene(side, side, seed)
-        luma = translator._gray(rgb.transpose(2, 0, 1)[None])[0].astype(int)
+        luma = translator.CONTROLS["gray"].draw(rgb.transpose(2, 0, 1)[None])[0].astype(int)
         noise = np.random.default_rng(seed).integers(-10, 11, luma.shape)
         made.append(Pair(f"p{seed}", rgb, np.clip(255 - luma + noise, 0, 255).astype(np.uint8)))
     return made

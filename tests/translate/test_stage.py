@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fusionrs_builder import pixels, schema
 from fusionrs_builder.config import TranslateSettings
+from fusionrs_builder.engines.runner import Run
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.pipeline import translate
 from fusionrs_builder.stage import is_done, make
 from fusionrs_builder.translate import checkpoint, stage
 from fusionrs_builder.translate.quality import ir_quality
@@ -104,14 +107,12 @@ def test_jpeg_is_one_channel_q95_and_hashed_as_decoded(workspace):
     assert row["ir"]["path"].endswith(".jpg")
 
 
-def test_refused_rows_say_why(workspace, monkeypatch):
-    monkeypatch.setattr(stage, "MAX_PIXELS", 40 * 40)
-    fill(workspace, [*mixed()[5:7], record("huge", scene(41, 40))])
-    none, broken, huge = translated(workspace)
+def test_refused_rows_say_why(workspace):
+    fill(workspace, mixed()[5:7])
+    none, broken = translated(workspace)
     assert none["reason"].startswith("no-image: ")
     assert broken["reason"].startswith("unreadable: rgb of toy/broken")
-    assert huge["reason"].startswith("too-large: rgb of toy/huge has 40 x 41 px")
-    for row in (none, broken, huge):
+    for row in (none, broken):
         assert {name for name, value in row.items() if value is not None} == {"id", "reason"}
 
 
@@ -145,6 +146,76 @@ def test_images_of_one_size_share_a_batch(workspace, folder, monkeypatch):
     seen.clear()
     translated(workspace, folder, batch_size=2)
     assert [shape[0] for shape in seen] == [2, 2, 2, 2, 1]
+
+
+class Hungry:
+    """Draws up to `most` images at once, and is out of memory beyond."""
+
+    band, source = "nir", "hungry"
+
+    def __init__(self, most, error):
+        self.most, self.error, self.seen = most, error, []
+
+    def translate(self, rgb):
+        self.seen.append(len(rgb))
+        if len(rgb) > self.most:
+            raise self.error
+        return rgb[:, :1]
+
+
+OUT_OF_MEMORY = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: str(error)[:20])
+def test_out_of_memory_makes_batches_smaller_once_and_says_so(workspace, monkeypatch, caplog, error):
+    hungry = Hungry(2, error)
+    monkeypatch.setattr(stage, "load_translator", lambda *_, **__: hungry)
+    rows = [record(f"r{n}", scene(32, 48, n)) for n in range(40)]
+    fill(workspace, rows, "toy-00000")
+    fill(workspace, rows[:5], "toy-00001")
+    made = translated(workspace, batch_size=8)
+    assert [row["id"] for row in made] == [row["id"] for row in [*rows, *rows[:5]]]
+    red = [pixels.rgb_array(row["rgb"]["bytes"])[..., 0] for row in rows]
+    expected = [pixels.phash64(pixels.gray_array(pixels.encode_jpeg(image))) for image in red]
+    assert [row["ir_phash"] for row in made] == [*expected, *expected[:5]]
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["out of memory at 8 images of 48 x 32 px: going on with 2 at once (--batch-size 2 starts so)"]
+    assert sum(count > 2 for count in hungry.seen) <= 3, "batches that were under way are cut too"
+    assert set(hungry.seen[-10:]) == {1, 2}
+
+
+@pytest.mark.parametrize(("most", "size", "tried"), [(1, 8, 2), (0, 1, 1)])
+def test_out_of_memory_again_is_an_error(workspace, monkeypatch, most, size, tried):
+    monkeypatch.setattr(stage, "load_translator", lambda *_, **__: Hungry(most, OUT_OF_MEMORY[1]))
+    fill(workspace, [record(f"r{n}", scene(32, 48, n)) for n in range(8)])
+    words = rf"out of memory at {tried} images of 48 x 32 px \(from toy/r0\): CUDA out of memory.*free memory"
+    with pytest.raises(FusionError, match=words):
+        translated(workspace, batch_size=size)
+    assert workspace.shards("ir") == []
+
+
+def test_another_error_is_not_taken_for_want_of_memory(workspace, monkeypatch):
+    monkeypatch.setattr(stage, "load_translator", lambda *_, **__: Hungry(0, RuntimeError("expected 3 channels")))
+    fill(workspace, mixed()[:1])
+    with pytest.raises(RuntimeError, match="expected 3 channels"):
+        translated(workspace)
+
+
+def test_every_device_gets_a_process_and_no_byte_changes(tmp_path, folder):
+    contents = []
+    for devices in ("cpu", "cpu,cpu"):
+        workspace = Workspace.open(tmp_path / devices, create=True)
+        for shard in range(3):
+            fill(workspace, [record(f"{shard}-{n}", scene(32, 48, n)) for n in range(3)], f"toy-{shard:05d}")
+        summary = translate(workspace, translator=str(folder), run=Run(device=devices))
+        assert summary.made == 3
+        contents.append([workspace.read_bytes(f"ir/toy-{shard:05d}.parquet") for shard in range(3)])
+    assert contents[0] == contents[1]
 
 
 def test_the_fingerprint_changes_with_what_changes_pixels_only(folder, tmp_path):

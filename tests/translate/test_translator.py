@@ -124,7 +124,7 @@ def test_unknown_translators_get_a_hint(folder):
     for spec, words in [
         ("grey", "did you mean `gray`"),
         ("/no/such/folder", "known: gray, gray-inverted, duplicate"),
-        (str(folder / "model.safetensors"), "name the folder"),
+        (str(folder / "model.safetensors"), "or the folder that holds"),
     ]:
         for ask in (load_translator, translator_identity):
             with pytest.raises(UsageError, match=words):
@@ -142,7 +142,7 @@ def test_a_repository_is_fetched_at_its_revision(folder, monkeypatch):
     translator._fetched.cache_clear()
     assert load_translator("hf://acme/toy@v1").name == "toy"
     assert translator_identity("hf://acme/toy").source.startswith("toy@")
-    files = ["model.safetensors", "config.json", "README.md"]
+    files = ["model.safetensors", "config.json", "README.md", "model.onnx*", "model_index.json"]
     assert asked == [("acme/toy", "v1", files), ("acme/toy", None, files)]
 
 

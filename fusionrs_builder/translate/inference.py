@@ -1,0 +1,88 @@
+"""The generator as it is run: the function that was trained, in the arithmetic that is fast.
+
+It differs from `ResnetGenerator` by rounding only:
+
+- It takes 0..255 less 127.5, not -1..1: the first kernel is divided by 127.5 instead. These half-integers have eight
+  bits at most, so bf16 holds them exactly; it would round v / 127.5 - 1, and that was most of its error.
+- Convolutions are bf16 where asked for, their sums and the statistics of norms fp32; so is the output.
+- On a CPU, the last convolution goes by columns, and wide ones in bf16 by Winograd's algorithm (`convolutions.py`).
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from fusionrs_builder.translate.convolutions import WINOGRAD_CHANNELS, ColumnConv2d, WinogradConv2d
+from fusionrs_builder.translate.networks import ResidualBlock, ResnetGenerator
+from fusionrs_builder.translate.protocol import Precision
+
+MIDDLE = 127.5
+
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601."""
+
+
+class Prepared(nn.Module):
+    """A generator that takes `centred` images: -127.5..127.5 [N, 3, H, W] -> float32 [N, 1, H, W] in -1..1.
+
+    Attributes:
+        context: the ResNet, without its tanh.
+        local: the branch that sees a few pixels, where the generator has one; the luma is added with it.
+    """
+
+    def __init__(self, context: nn.Sequential, local: nn.Sequential | None) -> None:
+        super().__init__()
+        self.context, self.local = context, local
+        self.luma = nn.Buffer(torch.tensor(LUMA).view(1, 3, 1, 1) / MIDDLE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drawn(self.context(x), self.local(x) if self.local is not None else None, x)
+
+    def drawn(self, context: Tensor, local: Tensor | None, x: Tensor) -> Tensor:
+        """What the parts make together, pixel by pixel."""
+        drawn = context.float()
+        if local is not None:
+            drawn = drawn + local.float() + (x.float() * self.luma).sum(1, keepdim=True)
+        return torch.tanh(drawn)
+
+
+def prepared(network: ResnetGenerator, device: torch.device, precision: Precision) -> Prepared:
+    """A generator, ready to run on a device.
+
+    Args:
+        network: trained; it stays as it is.
+        device: to run on.
+        precision: of the convolutions.
+    """
+    local = getattr(network, "local", None)
+    made = Prepared(copy.deepcopy(network.model[:-1]), copy.deepcopy(local)).eval().requires_grad_(False)
+    for branch in (made.context, made.local):
+        if branch is not None:
+            first = branch[1]
+            if not isinstance(first, nn.Conv2d):
+                raise TypeError("the second layer of a generator is its first convolution, after the padding")
+            first.weight /= MIDDLE
+    for layer in made.modules():
+        if precision == "bf16" and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.to(torch.bfloat16)
+    if device.type == "cpu":
+        last = made.context[-1]
+        if isinstance(last, nn.Conv2d) and last.out_channels == 1:
+            made.context[-1] = ColumnConv2d(last)
+        for block in made.context:
+            if isinstance(block, ResidualBlock) and precision == "bf16":
+                _by_winograd(block.conv_block)
+    return made.to(device).to(memory_format=torch.channels_last)
+
+
+def _by_winograd(layers: nn.Sequential) -> None:
+    for n, conv in enumerate(layers):
+        if isinstance(conv, nn.Conv2d) and conv.in_channels >= WINOGRAD_CHANNELS:
+            layers[n] = WinogradConv2d(conv)
+
+
+def centred(rgb: Tensor, precision: Precision) -> Tensor:
+    """uint8 [N, 3, H, W] -> -127.5..127.5, exact in fp32 and in bf16."""
+    x = rgb.to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    return (x - MIDDLE).contiguous(memory_format=torch.channels_last)
