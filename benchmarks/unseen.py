@@ -1,0 +1,94 @@
+"""Near infrared of places that were never seen: the recipe of nir-small trained with each source left out in turn.
+
+    python -m benchmarks.unseen [--steps 300] [--ngf 24] [--blocks 4] [--local 24] [--exposure 0.5] [--clouds 0.5]
+
+Every source that is left out is scored beside the grey controls and beside regressions fitted on the other sources; the
+last two NAIP dates are never learnt from. With `--local 0 --exposure 0 --clouds 0` it is the plain generator.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import machine
+from benchmarks.translators import HELD_OUT, NAIP, SOURCES, TILE, TILES, folder
+from fusionrs_builder import config, pipeline
+from fusionrs_builder.engines.runner import Run
+from fusionrs_builder.translate.networks import GeneratorConfig
+from fusionrs_builder.translate.objectives import Weights
+from fusionrs_builder.translate.train import TrainSettings
+from fusionrs_builder.translate.trained import train_translator
+from fusionrs_builder.workspace import Workspace
+
+WHOLE = 2048
+"""Tile of training: scenes stay whole, so that crops fall anywhere."""
+
+
+def recipe(steps: int, ngf: int, blocks: int, local: int, exposure: float, clouds: float) -> TrainSettings:
+    """That of nir-small: regression of the measured view, the same for every source that is left out."""
+    return TrainSettings(
+        objective="pix2pix",
+        generator=GeneratorConfig(ngf=ngf, n_blocks=blocks, norm="none", local=local),
+        weights=Weights(adversarial=0, paired=1),
+        steps=steps,
+        batch_size=8,
+        crop=96,
+        learning_rate=1e-3,
+        beta1=0.9,
+        weight_decay=1e-4,
+        radiometric=0.5,
+        exposure=exposure,
+        clouds=clouds,
+        ema=0.995,
+        validate_every=300,
+        device="cpu",
+    )
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """Train, score, print and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("steps", 300), ("ngf", 24), ("blocks", 4), ("local", 24), ("threads", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    for name in ("exposure", "clouds"):
+        parser.add_argument(f"--{name}", type=float, default=0.5)
+    parser.add_argument("--sources", nargs="*", default=[s for s in SOURCES if s != "eurosat-ms-small"])
+    chosen = vars(parser.parse_args(arguments))
+    sources, threads = chosen.pop("sources"), chosen.pop("threads")
+    if threads:
+        torch.set_num_threads(threads)
+    samples = config.samples_folder()
+    assert samples is not None, "set FUSIONRS_SAMPLES"
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        workspace = Workspace.open(Path(temporary) / "ws", create=True)
+        for name in (NAIP, *SOURCES):
+            # A corpus of chips has no tile in its settings; one of scenes is not to be cut.
+            tile = {} if name in TILES else {"tile": WHOLE}
+            pipeline.download(
+                workspace, name, from_=folder(samples, name), prefer="nir", image_format="png", run=Run(1), **tile
+            )
+        for source in sources:
+            result = train_translator(
+                Path(temporary) / f"without-{source}",
+                [workspace.root],
+                [workspace.root],
+                hold_out=f"^{source}/|{HELD_OUT}",
+                tile=None if source in ("s2-ships",) else min(TILE, TILES.get(source) or TILE),
+                settings=recipe(**chosen),
+            )
+            scores = result["corpora"][source] if "corpora" in result else result
+            found[source] = {"n": scores["n"], "scores": scores["scores"], "differences": scores["differences"]}
+            row = {name: round(of["correlation"]["mean"], 3) for name, of in scores["scores"].items()}
+            print(source, row, flush=True)
+    result = {"recipe": chosen, "left_out": found, "machine": machine.facts("cpu")}
+    print(machine.save("unseen", result), file=sys.stderr)
+    return result
+
+
+if __name__ == "__main__":
+    main()
