@@ -1,5 +1,5 @@
 # Every target makes the virtual environment when it is missing, or older than pyproject.toml.
-.PHONY: demo test lint bench gpu torture format clean
+.PHONY: demo test lint bench scores gpu torture format clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -30,8 +30,15 @@ bench: $(STAMP) $(PEER)  ## speed, as ratios; one JSON a run in benchmarks/resul
 	$(RUN)python -m benchmarks.curate
 	$(RUN)python -m benchmarks.copies
 
-gpu: $(STAMP)  ## the checks that need a GPU
+scores: $(STAMP)  ## what the translators are worth against measured infrared; about an hour
+	$(RUN)python -m benchmarks.translators
+	$(RUN)python -m benchmarks.unseen
+
+gpu: $(STAMP)  ## the checks that need a GPU, and the training of the translators that come with the package
 	$(RUN)python -m benchmarks.translate --device cuda --images 4096
+	$(RUN)python -m benchmarks.shipped nir-small --device cuda --install
+	$(RUN)python -m benchmarks.shipped lwir-small --device cuda --install
+	$(RUN)python -m benchmarks.translators --device cuda
 
 torture: $(STAMP)  ## kill each command at 20 random moments (the tests do it 3 times)
 	FUSIONRS_KILLS=20 $(RUN)python -m pytest -s tests/e2e/test_torture.py

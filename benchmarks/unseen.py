@@ -9,44 +9,18 @@ last two NAIP dates are never learnt from. With `--local 0 --exposure 0 --clouds
 import argparse
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import machine
-from benchmarks.translators import HELD_OUT, NAIP, SOURCES, TILE, TILES, folder
-from fusionrs_builder import config, pipeline
-from fusionrs_builder.engines.runner import Run
-from fusionrs_builder.translate.networks import GeneratorConfig
-from fusionrs_builder.translate.objectives import Weights
-from fusionrs_builder.translate.train import TrainSettings
+from benchmarks.shipped import NIR, pairs
+from benchmarks.translators import HELD_OUT, SOURCES, TILE, TILES
+from fusionrs_builder import config
 from fusionrs_builder.translate.trained import train_translator
 from fusionrs_builder.workspace import Workspace
-
-WHOLE = 2048
-"""Tile of training: scenes stay whole, so that crops fall anywhere."""
-
-
-def recipe(steps: int, ngf: int, blocks: int, local: int, exposure: float, clouds: float) -> TrainSettings:
-    """That of nir-small: regression of the measured view, the same for every source that is left out."""
-    return TrainSettings(
-        objective="pix2pix",
-        generator=GeneratorConfig(ngf=ngf, n_blocks=blocks, norm="none", local=local),
-        weights=Weights(adversarial=0, paired=1),
-        steps=steps,
-        batch_size=8,
-        crop=96,
-        learning_rate=1e-3,
-        beta1=0.9,
-        weight_decay=1e-4,
-        radiometric=0.5,
-        exposure=exposure,
-        clouds=clouds,
-        ema=0.995,
-        validate_every=300,
-        device="cpu",
-    )
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
@@ -61,17 +35,17 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     sources, threads = chosen.pop("sources"), chosen.pop("threads")
     if threads:
         torch.set_num_threads(threads)
+    recipe = replace(
+        NIR,
+        generator=replace(NIR.generator, ngf=chosen["ngf"], n_blocks=chosen["blocks"], local=chosen["local"]),
+        **{name: chosen[name] for name in ("steps", "exposure", "clouds")},
+        device="cpu",
+    )
     samples = config.samples_folder()
     assert samples is not None, "set FUSIONRS_SAMPLES"
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        workspace = Workspace.open(Path(temporary) / "ws", create=True)
-        for name in (NAIP, *SOURCES):
-            # A corpus of chips has no tile in its settings; one of scenes is not to be cut.
-            tile = {} if name in TILES else {"tile": WHOLE}
-            pipeline.download(
-                workspace, name, from_=folder(samples, name), prefer="nir", image_format="png", run=Run(1), **tile
-            )
+        workspace = pairs(samples, Workspace.open(Path(temporary) / "ws", create=True))
         for source in sources:
             result = train_translator(
                 Path(temporary) / f"without-{source}",
@@ -79,7 +53,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
                 [workspace.root],
                 hold_out=f"^{source}/|{HELD_OUT}",
                 tile=None if source in ("s2-ships",) else min(TILE, TILES.get(source) or TILE),
-                settings=recipe(**chosen),
+                settings=recipe,
             )
             scores = result["corpora"][source] if "corpora" in result else result
             found[source] = {"n": scores["n"], "scores": scores["scores"], "differences": scores["differences"]}

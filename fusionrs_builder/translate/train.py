@@ -99,6 +99,12 @@ class TrainSettings:
             raise UsageError(f"{self.objective} without its adversary learns nothing: give adversarial a weight")
         if self.crop % 4 or self.crop < 32:
             raise UsageError(f"crop {self.crop}: a multiple of 4, at least 32")
+        for name in ("exposure", "clouds", "beta1", "ema"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} {getattr(self, name):g}: a share, 0 to 1")
+        for name in ("learning_rate", "radiometric", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name} {getattr(self, name):g}: a number of 0 or more")
 
 
 class DivergedError(FusionError):

@@ -192,3 +192,7 @@ def test_too_little_memory_halves_the_batch_once_and_says_so(data, tmp_path, mon
 def test_what_cannot_be_is_refused():
     with pytest.raises(UsageError, match="crop 30: a multiple of 4, at least 32"):
         replace(QUICK, crop=30)
+    with pytest.raises(UsageError, match="clouds 2: a share, 0 to 1"):
+        replace(QUICK, clouds=2)
+    with pytest.raises(UsageError, match="learning_rate nan: a number of 0 or more"):
+        replace(QUICK, learning_rate=float("nan"))
