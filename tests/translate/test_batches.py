@@ -1,0 +1,69 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from fusionrs_builder.translate.batches import batches
+from fusionrs_builder.translate.training_data import read
+from tests.translate.test_train import folders
+
+OPTIONS = {"size": lambda: 2, "side": 32, "radiometric": 0.5, "exposure": 0.5, "clouds": 0.5, "seed": 3}
+
+
+@pytest.fixture
+def data(tmp_path):
+    return read(*folders(tmp_path), "nir", paired=True)
+
+
+def taken(data, start, n, **options):
+    stream = batches(data, start, **{**OPTIONS, "unpaired": True, **options})
+    found = list(islice(stream, n))
+    stream.close()
+    return found
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip((*a[:2], *a.pair), (*b[:2], *b.pair), strict=True))
+
+
+def test_a_batch_depends_on_seed_step_and_rank_alone(data):
+    first = taken(data, 0, 5)
+    assert all(same(a, b) for a, b in zip(first[2:], taken(data, 2, 3), strict=True))
+    assert not same(first[0], first[1])
+    assert not same(first[0], taken(data, 0, 1, seed=4)[0])
+    assert not same(first[0], taken(data, 0, 1, rank=1)[0])
+
+
+def test_pairs_stay_pairs_and_domains_are_drawn_apart(data):
+    plain = {"radiometric": 0.0, "exposure": 0.0, "clouds": 0.0}
+    for batch in taken(data, 0, 4, **plain):
+        rgb, ir = batch.pair
+        assert (batch.visible.shape, batch.infrared.shape) == ((2, 3, 32, 32), (2, 1, 32, 32))
+        for images in (batch.visible, batch.infrared, rgb, ir):
+            assert images.dtype == torch.float32
+            assert -1 <= images.min() < images.max() <= 1
+        # Green fields are bright in the infrared of their own scene only.
+        green = (rgb[:, 1] - rgb[:, 0]).flatten()
+        assert np.corrcoef(green, ir.flatten())[0, 1] > 0.8
+        other = (batch.visible[:, 1] - batch.visible[:, 0]).flatten()
+        assert abs(np.corrcoef(other, batch.infrared.flatten())[0, 1]) < 0.5
+    (batch,) = taken(data, 0, 1, unpaired=False)
+    assert batch.visible is batch.pair[0]
+    assert batch.infrared is batch.pair[1]
+
+
+def test_less_light_and_clouds_fall_on_both_views_of_a_pair(data):
+    dark = taken(data, 0, 6, radiometric=0.0, exposure=1.0, clouds=0.0)
+    levels = [((images + 1) * 127.5).mean((1, 2, 3)) for batch in dark for images in batch.pair]
+    rgb, ir = torch.cat(levels[::2]), torch.cat(levels[1::2])
+    assert rgb.min() < 40
+    assert np.corrcoef(rgb, ir)[0, 1] > 0.8
+
+
+def test_a_damaged_image_says_so(tmp_path):
+    data = read(*folders(tmp_path), "nir", paired=True)
+    for path in (tmp_path / "visible").iterdir():
+        path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(Exception, match=r"visible/\d+.png: the image is damaged"):
+        taken(data, 0, 1)
