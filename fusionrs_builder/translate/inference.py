@@ -55,8 +55,7 @@ def prepared(network: ResnetGenerator, device: torch.device, precision: Precisio
         device: to run on.
         precision: of the convolutions.
     """
-    local = getattr(network, "local", None)
-    made = Prepared(copy.deepcopy(network.model[:-1]), copy.deepcopy(local)).eval().requires_grad_(False)
+    made = Prepared(copy.deepcopy(network.model[:-1]), copy.deepcopy(network.local)).eval().requires_grad_(False)
     for branch in (made.context, made.local):
         if branch is not None:
             first = branch[1]

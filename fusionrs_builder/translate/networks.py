@@ -109,7 +109,7 @@ class ResnetGenerator(nn.Module):
         self.local = None
         if config.local:
             self.local = local_branch(config.local)
-            # At first what is drawn is all but the luma itself.
+            # At first what is drawn is the luma itself, all but a constant.
             for last in (layers[-2], self.local[-1]):
                 nn.init.normal_(last.weight, 0, 1e-3)  # type: ignore[arg-type]
 

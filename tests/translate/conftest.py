@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from fusionrs_builder import pixels, schema
 from fusionrs_builder.shards import Footer
@@ -33,20 +32,6 @@ def tiny(norm="instance", seed=0, **shape):
             if parameter.ndim > 1:
                 parameter.normal_(0, (2 / parameter[0].numel()) ** 0.5)
     return network.eval()
-
-
-def with_local(network, channels=8):
-    """The generator with a branch that sees 7 pixels, and the function it then is: -1..1 -> -1..1."""
-    layers = []
-    for before in (3, channels, channels):
-        layers += [nn.ReflectionPad2d(1), nn.Conv2d(before, channels, 3), nn.ReLU(inplace=True)]
-    network.local = nn.Sequential(*layers, nn.Conv2d(channels, 1, 1)).requires_grad_(False)
-
-    def draw(x):
-        luma = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
-        return torch.tanh(network.model[:-1](x) + network.local(x) + luma)
-
-    return network, draw
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from fusionrs_builder.translate.convolutions import WINOGRAD_CHANNELS, ColumnCon
 from fusionrs_builder.translate.inference import centred, prepared
 from fusionrs_builder.translate.tiling import draw_in_strips
 from fusionrs_builder.translate.translator import GeneratorTranslator, load_translator
-from tests.translate.conftest import scene, tiny, with_local
+from tests.translate.conftest import scene, tiny
 
 CPU = torch.device("cpu")
 
@@ -75,10 +75,9 @@ def test_prepared_draws_what_was_trained_and_changes_nothing_of_it(norm):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_local_branch_and_the_luma_are_added(precision):
-    network, draw = with_local(tiny())
-    rgb = image(2)
+    network, rgb = tiny(local=8), image(2)
     with torch.no_grad():
-        expected = draw(rgb.float() / 127.5 - 1)
+        expected = network(rgb.float() / 127.5 - 1)
         drawn = prepared(network, CPU, precision)(centred(rgb, precision))
     apart = (drawn - expected).abs() * 127.5
     assert apart.mean() < (0.01 if precision == "fp32" else 1)

@@ -2,7 +2,16 @@ import numpy as np
 import torch
 from scipy.ndimage import uniform_filter
 
-from fusionrs_builder.translate.losses import paired_loss, pearson, ssim
+from fusionrs_builder.translate.losses import (
+    edge_loss,
+    least_squares,
+    paired_loss,
+    patch_nce,
+    pearson,
+    ssim,
+    statistics_loss,
+)
+from fusionrs_builder.translate.networks import luma
 
 
 def pictures(n=3, side=24):
@@ -37,11 +46,54 @@ def test_pearson_is_numpys_and_zero_for_flat_images():
 
 def test_a_perfect_picture_costs_nothing_and_an_inverted_one_much():
     a = torch.from_numpy(pictures()[0]).float()
-    assert paired_loss(a * 2 - 1, a, 1.0, 1.0) < 1e-5
-    assert paired_loss(1 - a * 2, a, 0.0, 1.0) - paired_loss(1 - a * 2, a, 0.0, 0.0) > 1.99
+    a = a * 2 - 1
+    assert paired_loss(a, a, 1.0, 1.0) < 1e-5
+    assert paired_loss(-a, a, 0.0, 1.0) - paired_loss(-a, a, 0.0, 0.0) > 1.99
 
 
 def test_gradients_are_finite_where_images_are_flat():
     flat = torch.zeros(2, 1, 16, 16, requires_grad=True)
     paired_loss(flat, torch.full((2, 1, 16, 16), 0.5), 0.1, 0.2).backward()
     assert torch.isfinite(flat.grad).all()
+
+
+def test_least_squares_is_the_distance_from_what_is_wanted():
+    scores = torch.tensor([[1.0, 0.5], [0.0, 1.0]])
+    assert least_squares(scores, real=True).item() == (0 + 0.25 + 1 + 0) / 4
+    assert least_squares(scores, real=False).item() == (1 + 0.25 + 0 + 1) / 4
+
+
+def test_outlines_count_whatever_their_polarity():
+    rgb = torch.from_numpy(np.repeat(pictures()[0], 3, axis=1)).float() * 2 - 1
+    drawn = luma(rgb)
+    assert edge_loss(drawn, rgb) < 1e-3
+    assert edge_loss(-drawn * 0.5, rgb) < 0.05
+    assert edge_loss(drawn.flip(-1), rgb) > 0.8
+    flat = torch.zeros_like(drawn, requires_grad=True)
+    edge_loss(flat, rgb).backward()
+    assert torch.isfinite(flat.grad).all()
+
+
+def test_patch_nce_is_the_cross_entropy_of_finding_ones_own_place():
+    generator = torch.Generator().manual_seed(0)
+    query, key = (torch.nn.functional.normalize(torch.randn(2, 5, 8, generator=generator), dim=-1) for _ in range(2))
+    expected = []
+    for q, k in zip(query.double(), key.double(), strict=True):
+        logits = q @ k.T / 0.07
+        expected += [-(logits[i, i] - logits[i].logsumexp(0)).item() for i in range(5)]
+    assert abs(patch_nce(query, key).item() - np.mean(expected)) < 1e-5
+    assert patch_nce(key, key) < patch_nce(query, key)
+    key.requires_grad_()
+    patch_nce(query.requires_grad_(), key).backward()
+    assert key.grad is None  # the RGB image is what the drawn view is held to
+    assert query.grad.abs().sum() > 0
+
+
+def test_statistics_see_brightness_contrast_and_grain_but_not_what_is_where():
+    generator = torch.Generator().manual_seed(0)
+    real = torch.nn.functional.avg_pool2d(torch.rand(2, 1, 66, 66, generator=generator), 3, 1) * 0.8 - 0.4
+    assert statistics_loss(real, real) == 0
+    assert statistics_loss(real.flip(-1), real) < 0.02
+    sharper = torch.rand(2, 1, 64, 64, generator=generator) * 0.8 - 0.4
+    for other in (real + 0.2, real * 0.5, sharper):
+        assert statistics_loss(other, real) > 0.05

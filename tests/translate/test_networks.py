@@ -100,3 +100,40 @@ def test_instance_norm_forgets_the_level_and_no_norm_keeps_it():
 def test_a_wrong_shape_is_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         GeneratorConfig(**wrong)
+
+
+def test_a_local_branch_and_the_luma_are_added_before_the_tanh():
+    network, x = tiny(local=8), torch.rand(2, 3, 32, 48) * 2 - 1
+    luma = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), torch.tanh(network.model[:-1](x) + network.local(x) + luma))
+    assert {key for key in shapes(network) if not key.startswith("local.")} == set(shapes(tiny()))
+
+
+def test_the_local_branch_sees_7_pixels():
+    network, x = tiny(local=8), torch.rand(1, 3, 32, 32, requires_grad=True)
+    network.local(x)[0, 0, 16, 16].backward()
+    rows = x.grad[0].abs().sum((0, 2)).nonzero().flatten()
+    assert rows.max() - rows.min() + 1 <= 7
+
+
+def test_at_first_it_draws_the_luma_but_for_a_constant():
+    torch.manual_seed(0)
+    network, x = ResnetGenerator(GeneratorConfig(ngf=8, n_blocks=1, norm="none", local=8)), torch.rand(2, 3, 32, 32)
+    luma = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
+    assert (torch.atanh(network(x)) - luma).std() < 0.02
+
+
+def test_in_training_the_resnet_is_left_out_of_half_of_the_images():
+    network, x = tiny(local=8).train(), torch.rand(64, 3, 16, 16)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        drawn = network(x)
+        alone = torch.tanh(network.local(x) + 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:])
+    left_out = (drawn - alone).abs().mean((1, 2, 3)) < 1e-6
+    assert 20 <= left_out.sum() <= 44
+
+
+def test_a_local_branch_is_of_rgb_to_one_channel():
+    with pytest.raises(ValueError, match="local = 8 of 1 -> 3 channels"):
+        GeneratorConfig(in_channels=1, out_channels=3, local=8)

@@ -97,8 +97,11 @@ def test_one_that_diverges_leaves_its_last_good_weights(tmp_path, monkeypatch):
 
 def test_too_little_to_learn_from_is_said_before_anything_is_made(tmp_path):
     visible, infrared = folders(tmp_path / "data")
+    _, other = folders(tmp_path / "others")
+    for path in (tmp_path / "others" / "infrared").iterdir():
+        path.rename(path.with_name(f"other-{path.name}"))
     with pytest.raises(UsageError, match="no pairs of RGB and measured nir"):
-        train_translator(tmp_path / "out", visible, visible, settings=replace(REGRESSION, steps=1))
+        train_translator(tmp_path / "out", visible, other, settings=replace(REGRESSION, steps=1))
     with pytest.raises(UsageError, match="no image in the visible domain"):
         train_translator(tmp_path / "out", infrared, infrared, hold_out=".", settings=QUICK)
     assert not (tmp_path / "out").exists()
