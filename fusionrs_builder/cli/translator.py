@@ -91,8 +91,8 @@ def train(
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     scores = train_translator(
         out,
-        visible or (where,),
-        infrared or (where,),
+        visible or (_workspace(where, "visible"),),
+        infrared or (_workspace(where, "infrared"),),
         band=band,
         paired=paired,
         hold_out=hold_out,
@@ -101,6 +101,13 @@ def train(
         progress=progress,
     )
     _show(scores, as_json, f"translator in {out}")
+
+
+def _workspace(where: str, role: str) -> str:
+    """`where`, if it is a workspace: a folder that merely is the current one is not to be read for images."""
+    if not Workspace.open(where).shards("rgb"):
+        raise UsageError(f"{where} is no workspace with an rgb layer: name the {role} images by --{role}, or -w")
+    return where
 
 
 def _weights(given: tuple[str, ...]) -> dict[str, float]:

@@ -75,6 +75,16 @@ OBJECTIVE = {
 }
 
 
+PAIRED = ("paired", "structure", "correlation")
+
+USED = {
+    "cyclegan": ("adversarial", "cycle", "identity", "edge", "statistics"),
+    "cut": ("adversarial", "nce", "edge", "statistics"),
+    "pix2pix": ("adversarial",),
+}
+"""The losses of each objective, beside those of pairs."""
+
+
 def translator_card(
     checkpoint: Checkpoint, facts: Mapping[str, Any], sources: Sequence[Source], remarks: Sequence[str] = ()
 ) -> str:
@@ -118,17 +128,18 @@ def _named(source: Source) -> str:
 def _data(records: Mapping[str, Any], band: str) -> str:
     counts = f"{records['visible']} RGB and {records['infrared']} {band} images"
     if records["pairs"]:
-        return f"{counts}, {records['pairs']} of each being pairs measured by one sensor at one moment. Sources:"
-    return f"{counts} of different places and times: no pairs. Sources:"
+        return f"{counts}, {records['pairs']} of each used as pairs of one scene. Sources:"
+    return f"{counts}, none used as pairs. Sources:"
 
 
 def _objective(recipe: Mapping[str, Any]) -> str:
-    weights = {name: weight for name, weight in recipe["weights"].items() if weight}
+    used_by = USED[recipe["objective"]] + (PAIRED if recipe["records"]["pairs"] else ())
+    weights = {name: weight for name, weight in recipe["weights"].items() if weight and name in used_by}
     if recipe["objective"] == "pix2pix" and "adversarial" not in weights:
         likeness = f"{weights.get('structure', 0)} (1 - SSIM) + {weights.get('correlation', 0)} (1 - correlation)"
         return f"Paired, without an adversary: L1 + {likeness}"
     used = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
-    return f"{OBJECTIVE[recipe['objective']]}; least-squares PatchGAN; weights of the losses where they apply: {used}"
+    return f"{OBJECTIVE[recipe['objective']]}; least-squares PatchGAN; weights of the losses: {used}"
 
 
 def _chosen(recipe: Mapping[str, Any]) -> str:
@@ -137,6 +148,6 @@ def _chosen(recipe: Mapping[str, Any]) -> str:
     if recipe.get("validation") is None:
         return "The weights are those of the last step: nothing was kept to choose them by."
     return (
-        f"The weights are those of step {recipe['step']}, which scored best ({recipe['validation']:.3f}) on a tenth of "
-        "the records, kept for validation; the records held out chose nothing."
+        f"The weights are those of step {recipe['step']} of {recipe['done']}, which scored best "
+        f"({recipe['validation']:.3f}) on a tenth of the records, kept for validation and not learnt from."
     )

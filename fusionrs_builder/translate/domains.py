@@ -171,8 +171,15 @@ class Store:
             array: NDArray[np.uint8] = decode(self.bytes(kept))
         except ValueError as error:
             where = kept.path or f"record {key}"
-            raise FusionError(f"{where}: {error}: remove it, or make it again") from None
+            raise FusionError(f"{where}: {error}; mend it, or leave it out, and train into a new folder") from None
+        if min(array.shape[:2]) < LEAST:
+            size = f"{array.shape[1]} x {array.shape[0]}"
+            raise FusionError(f"{kept.path or f'record {key}'}: {size} pixels; a side must have {LEAST}: leave it out")
         return array
+
+
+LEAST = 16
+"""Pixels of the shorter side below which a generator has nothing to look at."""
 
 
 CHANNEL_TOLERANCE = 8

@@ -126,7 +126,8 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
     Returns:
         A scalar: mean cross entropy, in fp32.
     """
-    logits = query.float() @ key.detach().float().transpose(1, 2) / temperature
+    with torch.autocast(query.device.type, enabled=False):  # it would multiply in bf16
+        logits = query.float() @ key.detach().float().transpose(1, 2) / temperature
     own = torch.arange(logits.shape[1], device=logits.device).expand(len(logits), -1)
     return F.cross_entropy(logits.flatten(0, 1), own.flatten())
 

@@ -47,12 +47,17 @@ class Record:
         for name, value in losses.items():
             self._sums[name].append(value)
         if step % EVERY == 0:
+            self._flush(step)
+
+    def _flush(self, step: int) -> None:
+        if self._sums:
             means = {name: round(float(np.mean(values)), 6) for name, values in self._sums.items()}
             self._note({"step": step, "losses": means}, "losses", means, step)
             self._sums.clear()
 
     def validation(self, step: int, scores: dict[str, float] | None, draw: Draw, data: TrainingData) -> None:
         """Note the scores, and draw the curves and a sheet of samples anew."""
+        self._flush(step)  # a run that goes on from here has no sums
         if scores is not None:
             self._note({"step": step, "validation": scores}, "validation", scores, step)
         sheet(draw, data).save(self._folder / f"samples-{step:06d}.png")
@@ -137,4 +142,4 @@ def _tensorboard(folder: Path, until: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=until or None)
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=until + 1)

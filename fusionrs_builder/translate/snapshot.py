@@ -43,6 +43,8 @@ def load(folder: Path, key: str) -> dict[str, Any] | None:
         UsageError: it belongs to another recipe or other data.
         FusionError: it is damaged.
     """
+    for left in folder.glob(".tmp-*"):  # of a save that was killed
+        left.unlink(missing_ok=True)
     path = folder / STATE
     if not path.is_file():
         return None

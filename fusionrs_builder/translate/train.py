@@ -99,9 +99,9 @@ class TrainSettings:
             raise UsageError(f"{self.objective} without its adversary learns nothing: give adversarial a weight")
         if self.crop % 4 or self.crop < 32:
             raise UsageError(f"crop {self.crop}: a multiple of 4, at least 32")
-        for name in ("exposure", "clouds", "beta1", "ema"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} {getattr(self, name):g}: a share, 0 to 1")
+        for name, low, high in (("exposure", 0, 1), ("clouds", 0, 1), ("beta1", 0, 0.999), ("ema", 0, 1)):
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"{name} {getattr(self, name):g}: from {low} to {high}")
         for name in ("learning_rate", "radiometric", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name} {getattr(self, name):g}: a number of 0 or more")
@@ -128,7 +128,7 @@ def train(
 
     Returns:
         The generator with the mean weights that scored best on what was kept for validation (the last, where nothing
-        was), in evaluation mode, on the CPU; and `step` (of these weights), `steps` (done), `validation`, `seconds`.
+        was), in evaluation mode, on the CPU; and `step` (of these weights), `done` (steps), `validation`, `seconds`.
 
     Raises:
         UsageError: the folder holds a run of another recipe.
@@ -157,7 +157,12 @@ def train(
     best: dict[str, Any] = {"score": -math.inf, "step": 0, "weights": None, "since": 0}
     step, seconds, size = 0, 0.0, settings.batch_size
 
-    folder.mkdir(parents=True, exist_ok=True)
+    if settings.patience is not None and not data.validates():
+        raise UsageError("patience needs a validation score, and there are too few records to keep some for it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FusionError(f"could not write to {folder}: {error}: name another folder") from error
     key = digest([settings.key(), data.key(), world])
     kept = snapshot.load(folder, key)
     if kept:
@@ -190,9 +195,10 @@ def train(
         rank=rank,
     )
     started = time.monotonic() - seconds
-    stopped = False
+    stopped = settings.patience is not None and best["since"] >= settings.patience
+    batch: Batch | None = None
     while step < settings.steps and not stopped:
-        batch, rng = next(stream), chance(settings.seed, STEP, step, rank)
+        batch, rng = batch or next(stream), chance(settings.seed, STEP, step, rank)
         rate = settings.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS, 2 * (1 - step / settings.steps))
         torch.manual_seed(int(rng.integers(2**62)))
         losses: dict[str, Tensor] = {}
@@ -206,16 +212,20 @@ def train(
                 _learn(mistakes, judging, rate, world)
                 losses |= mistakes
         except torch.OutOfMemoryError as error:
-            if size == 1 or size < settings.batch_size:
-                raise FusionError(f"out of memory with {size} images a step: give a smaller --crop or --ngf") from error
+            # Processes that train together must take the same steps: none may go back by itself.
+            if size == 1 or size < settings.batch_size or world > 1:
+                raise FusionError(
+                    f"out of memory with {size} images a step: give a smaller batch, crop or ngf"
+                ) from error
             size = size // 2
             log.warning("out of memory: going on with %d images a step instead of %d", size, settings.batch_size)
             torch.cuda.empty_cache()
-            continue
+            continue  # with the same batch
         except ArithmeticError as error:
             raise DivergedError(f"{error} at step {step}: train with a lower learning rate", mean.cpu()) from None
         follow(mean, objective.generator, min(settings.ema, (1 + step) / (EMA_START + step)))
 
+        batch = None
         step += 1
         seconds = time.monotonic() - started
         told = {name: loss.item() for name, loss in losses.items()}
@@ -246,7 +256,7 @@ def train(
     if best["weights"]:
         mean.load_state_dict(best["weights"])
     validation = None if best["score"] == -math.inf else best["score"]
-    return mean, {"step": best["step"], "steps": step, "validation": validation, "seconds": round(seconds)}
+    return mean, {"step": best["step"], "done": step, "validation": validation, "seconds": round(seconds)}
 
 
 def _learn(
@@ -259,7 +269,7 @@ def _learn(
     """One step of an optimizer on the sum of the losses.
 
     Raises:
-        ArithmeticError: one is not a finite number; nothing was changed.
+        ArithmeticError: one, or their gradient, is not a finite number; nothing was changed.
     """
     for name, loss in losses.items():
         if not math.isfinite(loss.item()):
@@ -272,7 +282,9 @@ def _learn(
     for network in frozen or []:
         network.zero_grad()  # they judged, and are not to learn from it
     distributed.average(parameters, world)
-    torch.nn.utils.clip_grad_norm_(parameters, LONGEST_GRADIENT)
+    length = torch.nn.utils.clip_grad_norm_(parameters, LONGEST_GRADIENT)
+    if not math.isfinite(length):
+        raise ArithmeticError(f"the gradient of {', '.join(losses)} is {length.item()}")
     optimizer.step()
 
 
@@ -302,6 +314,16 @@ def _autocast(device: torch.device) -> torch.autocast:
 
 
 def _device(name: str) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        UsageError: there is no such device.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {name}: {str(error).splitlines()[0]}: give auto, cpu or cuda") from None
+    return device

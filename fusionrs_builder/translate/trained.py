@@ -65,7 +65,8 @@ def train_translator(
     try:
         network, facts = train(data, settings, Path(out) / RUN, progress)
     except DivergedError as error:
-        _save(error.network, data, settings, Path(out), band, hold_out, tile, {"stopped": str(error)}, remarks)
+        if distributed.is_first():
+            _save(error.network, data, settings, Path(out), band, hold_out, tile, {"stopped": str(error)}, remarks)
         error.args = (f"{error}; the weights of the step before are kept in {out}",)
         raise
     if not distributed.is_first():

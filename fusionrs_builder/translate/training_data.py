@@ -4,6 +4,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,10 @@ VALIDATION = 0.1
 
 FEWEST = 10
 """Records of a domain below which none is spared for validation."""
+
+
+FEWEST_VIEWS = 4
+"""Real infrared images kept for validation below which their statistics have no spread to measure by."""
 
 
 class Entry(NamedTuple):
@@ -92,8 +97,13 @@ class TrainingData:
     def key(self) -> str:
         """sha256 of what is learnt from and chosen by: keys, by domain."""
         domains = {"visible": self.visible, "infrared": self.infrared, "pairs": self.pairs}
-        learnt = {name: sorted(entry.key for entry in domain.all()) for name, domain in domains.items()}
+        learnt = {name: [[entry.key, _bytes(entry)] for entry in domain.all()] for name, domain in domains.items()}
         return digest([learnt, {name: [entry.key for entry in kept] for name, kept in self.checks.items()}])
+
+    def validates(self) -> bool:
+        """Whether there is something to choose weights by."""
+        unpaired = min(len(self.checks["visible"]), len(self.checks["infrared"]))
+        return bool(self.checks["pairs"]) or unpaired >= FEWEST_VIEWS
 
     def __post_init__(self) -> None:
         self.held_out = KeptPairs(self.store, [])
@@ -144,7 +154,7 @@ def read(
         hold_out: regular expression searched in keys: pairs that match are neither learnt from nor validated by.
 
     Raises:
-        UsageError: a place is no such thing, the pattern is none, or a domain is empty or a single image.
+        UsageError: a place is no such thing, two images have one name, or the pattern is none or matches nothing.
         FusionError: a file is damaged.
     """
     held, data = pattern(hold_out), TrainingData()
@@ -155,13 +165,17 @@ def read(
             for record in records(place, band, role):
                 _keep(data.store, found, record, role)
                 sources[record.key] = record.source
+    out = {key for key in found if held is not None and held.search(key)}
+    if held is not None and not out:
+        raise UsageError(f"no record has a key that matches {hold_out!r}: nothing would be held out")
+    data.sources = {sources[key] for key in found if key not in out}
     for entry in _joined(found) if paired else found.values():
-        whole = entry.rgb is not None and entry.ir is not None
-        if held is not None and held.search(entry.key):
+        # Two folders of one name are not pairs because their files have the same names.
+        whole = entry.rgb is not None and entry.ir is not None and (paired or entry.rgb.path is None)
+        if entry.key in out:
             if whole:
                 data.held_out.entries.append(entry)
             continue
-        data.sources.add(sources[entry.key])
         _sort(data, sources[entry.key].corpus, entry, paired and whole)
     _spare_few(data)
     return data
@@ -170,6 +184,10 @@ def read(
 def _keep(store: Store, found: dict[str, Entry], record: Record, role: str) -> None:
     """Keep the image a place was named for, beside what the same record was read for before."""
     entry = found.get(record.key, Entry(record.key, None, None))
+    image, before = (record.rgb, entry.rgb) if role == "visible" else (record.ir, entry.ir)
+    if image is not None and before is not None:
+        where = f": {before.path} and {image}" if isinstance(image, Path) else ""
+        raise UsageError(f"two {role} images are named {record.key}{where}: rename a folder, or name it once")
     if role == "visible" and record.rgb is not None:
         found[record.key] = entry._replace(rgb=store.keep(record.rgb))
     elif role == "infrared" and record.ir is not None:
@@ -177,16 +195,31 @@ def _keep(store: Store, found: dict[str, Entry], record: Record, role: str) -> N
 
 
 def _joined(found: dict[str, Entry]) -> list[Entry]:
-    """Files of the same path below two folders are one record: that of the visible one."""
-    thermal = {entry.key.partition("/")[2]: entry for entry in found.values() if entry.rgb is None}
-    joined, taken = [], set()
+    """Files of the same path below two folders are one record: that of the visible one.
+
+    Raises:
+        UsageError: a path occurs more than once on either side.
+    """
+    sides: dict[str, dict[str, Entry]] = {"visible": {}, "infrared": {}}
     for entry in found.values():
-        partner = thermal.get(entry.key.partition("/")[2])
-        if entry.ir is None and partner is not None:
-            entry = entry._replace(ir=partner.ir)
-            taken.add(partner.key)
-        joined.append(entry)
-    return [entry for entry in joined if entry.key not in taken]
+        for side, kept, other in (("visible", entry.rgb, entry.ir), ("infrared", entry.ir, entry.rgb)):
+            path = entry.key.partition("/")[2]
+            if kept is None or kept.path is None or other is not None:
+                continue
+            if path in sides[side]:
+                both = f"{sides[side][path].key} and {entry.key}"
+                raise UsageError(
+                    f"two {side} images of one path, {both}: which is the partner? Name one pair of folders"
+                )
+            sides[side][path] = entry
+    joined = []
+    for entry in found.values():
+        path = entry.key.partition("/")[2]
+        if entry is sides["visible"].get(path) and path in sides["infrared"]:
+            joined.append(entry._replace(ir=sides["infrared"][path].ir))
+        elif not (entry is sides["infrared"].get(path) and path in sides["visible"]):
+            joined.append(entry)
+    return joined
 
 
 def _sort(data: TrainingData, corpus: str, entry: Entry, pair: bool) -> None:
@@ -208,13 +241,15 @@ def _sort(data: TrainingData, corpus: str, entry: Entry, pair: bool) -> None:
 
 
 def _spare_few(data: TrainingData) -> None:
-    """Nothing is kept for validation of a domain with too few records."""
-    for name in ("visible", "infrared", "pairs"):
-        domain: Domain = getattr(data, name)
-        if len(domain) + len(data.checks[name]) < FEWEST:
-            for entry in data.checks[name]:
+    """Nothing is kept for validation of a domain with too few records; a pair is learnt from in all domains or none."""
+    domains = {"visible": data.visible, "infrared": data.infrared, "pairs": data.pairs}
+    few = [name for name, domain in domains.items() if 0 < len(domain) + len(data.checks[name]) < FEWEST]
+    back = {entry.key for name in few for entry in data.checks[name]}
+    for name, domain in domains.items():
+        for entry in data.checks[name]:
+            if entry.key in back:
                 domain.add(entry.key.partition("/")[0], entry)
-            data.checks[name] = []
+        data.checks[name] = [entry for entry in data.checks[name] if entry.key not in back]
 
 
 def check(data: TrainingData, band: str, wants_pairs: bool, places: Iterable[str]) -> None:

@@ -33,12 +33,13 @@ def validate(draw: Draw, data: TrainingData) -> dict[str, float] | None:
         `score`, the higher the better, and what it is made of. With pairs: the mean of `ssim` and `correlation` with
         what was measured. Without: `edges`, the agreement of outlines with the RGB image, less `distance`, the mean
         over the six statistics of the distance to the real infrared images, in their standard deviations; 1 apart
-        counts as nothing gained. None where nothing was kept.
+        counts as nothing gained. None where too little was kept.
     """
+    if not data.validates():
+        return None
     if pairs := _spread(data.checks["pairs"]):
         return _paired(draw, data, pairs)
-    visible, infrared = _spread(data.checks["visible"]), _spread(data.checks["infrared"])
-    return _unpaired(draw, data, visible, infrared) if visible and infrared else None
+    return _unpaired(draw, data, _spread(data.checks["visible"]), _spread(data.checks["infrared"]))
 
 
 def _paired(draw: Draw, data: TrainingData, entries: Sequence[Entry]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from tests.translate.test_train import QUICK, replace
 torch.set_num_threads(1)
 data = read([sys.argv[1] + "/visible"], [sys.argv[1] + "/infrared"], "lwir", paired=True)
 network, facts = train(data, replace(QUICK, steps=4), Path(sys.argv[2]))
-torch.save((network.state_dict(), facts["steps"]), sys.argv[2] + f"/rank-{os.environ['RANK']}.pt")
+torch.save((network.state_dict(), facts["done"]), sys.argv[2] + f"/rank-{os.environ['RANK']}.pt")
 """
 
 

@@ -48,7 +48,7 @@ def test_a_release_gives_no_drawn_view_as_infrared(tmp_path):
 def test_a_folder_gives_its_images_by_their_paths(tmp_path):
     for name in ("a/1.png", "a/2.PNG", "b.jpg", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(pixels.encode_png(scene(8, 8)))
+        (tmp_path / name).write_bytes(pixels.encode_png(scene(16, 16)))
     found = list(records(str(tmp_path), "lwir", "infrared"))
     assert [r.key for r in found] == [f"{tmp_path.name}/{name}" for name in ("a/1", "a/2", "b")]
     assert all(r.rgb is None and r.ir is not None for r in found)
@@ -69,18 +69,18 @@ def test_what_is_no_place_is_refused(tmp_path):
 
 def test_the_store_gives_back_what_it_was_given(tmp_path):
     store, file = Store(), tmp_path / "a.png"
-    file.write_bytes(pixels.encode_png(scene(8, 8)))
+    file.write_bytes(pixels.encode_png(scene(16, 16)))
     kept = [store.keep(b"one"), store.keep(file), store.keep(b""), store.keep(b"three")]
     assert [store.bytes(each) for each in kept] == [b"one", file.read_bytes(), b"", b"three"]
-    assert (store.visible(kept[1], "k") == scene(8, 8)).all()
+    assert (store.visible(kept[1], "k") == scene(16, 16)).all()
 
 
 def test_what_is_no_infrared_image_says_so(tmp_path):
     store = Store()
-    colour = store.keep(pixels.encode_png(scene(8, 8)))
+    colour = store.keep(pixels.encode_png(scene(16, 16)))
     with pytest.raises(FusionError, match="record k: an infrared image whose channels differ"):
         store.infrared(colour, "k")
-    gray = np.repeat(scene(8, 8)[..., :1], 3, axis=-1)
+    gray = np.repeat(scene(16, 16)[..., :1], 3, axis=-1)
     assert (store.infrared(store.keep(pixels.encode_png(gray)), "k") == gray[..., 0]).all()
     (tmp_path / "cut.png").write_bytes(pixels.encode_png(gray)[:-40])
     with pytest.raises(FusionError, match=r"cut.png: the image is damaged"):

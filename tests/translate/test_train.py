@@ -16,7 +16,7 @@ from fusionrs_builder.translate import train as training
 from fusionrs_builder.translate.networks import GeneratorConfig
 from fusionrs_builder.translate.objectives import Weights
 from fusionrs_builder.translate.train import DivergedError, TrainSettings, train
-from fusionrs_builder.translate.training_data import read
+from fusionrs_builder.translate.training_data import TrainingData, read
 
 QUICK = TrainSettings(
     objective="cyclegan",
@@ -81,7 +81,7 @@ def test_a_training_cut_short_goes_on_to_the_same_weights_bit_for_bit(data, tmp_
 PROGRAM = """
 import sys, torch
 from fusionrs_builder.translate.train import train
-from fusionrs_builder.translate.training_data import read
+from fusionrs_builder.translate.training_data import TrainingData, read
 from tests.translate.test_train import QUICK, replace
 torch.set_num_threads(1)
 data = read([sys.argv[1] + "/visible"], [sys.argv[1] + "/infrared"], "lwir", paired=True)
@@ -142,8 +142,12 @@ def test_the_best_weights_are_kept_and_patience_ends_it(data, tmp_path, monkeypa
         return {"score": next(scores)}
 
     monkeypatch.setattr(training, "validate", scored)
+    monkeypatch.setattr(type(data), "validates", lambda self: True)
     _, facts = train(data, replace(QUICK, steps=20, patience=2), tmp_path)
-    assert (facts["step"], facts["steps"], facts["validation"]) == (4, 8, 0.7)
+    seen = []
+    train(data, replace(QUICK, steps=20, patience=2), tmp_path, seen.append)
+    assert seen == []  # it had stopped
+    assert (facts["step"], facts["done"], facts["validation"]) == (4, 8, 0.7)
 
 
 def test_a_loss_that_is_no_number_stops_it_and_gives_the_last_good_weights(data, tmp_path, monkeypatch):
@@ -185,14 +189,38 @@ def test_too_little_memory_halves_the_batch_once_and_says_so(data, tmp_path, mon
         "out of memory: going on with 2 images a step instead of 4"
     ]
     monkeypatch.setattr(training.OBJECTIVES["cut"], "generator_losses", scarce(1))
-    with pytest.raises(FusionError, match="out of memory with 2 images a step: give a smaller --crop"):
+    with pytest.raises(FusionError, match="out of memory with 2 images a step: give a smaller batch"):
         train(data, settings, tmp_path / "b")
 
 
 def test_what_cannot_be_is_refused():
     with pytest.raises(UsageError, match="crop 30: a multiple of 4, at least 32"):
         replace(QUICK, crop=30)
-    with pytest.raises(UsageError, match="clouds 2: a share, 0 to 1"):
+    with pytest.raises(UsageError, match="clouds 2: from 0 to 1"):
         replace(QUICK, clouds=2)
     with pytest.raises(UsageError, match="learning_rate nan: a number of 0 or more"):
         replace(QUICK, learning_rate=float("nan"))
+    with pytest.raises(UsageError, match="device nowhere: .*: give auto, cpu or cuda"):
+        train(TrainingData(), replace(QUICK, device="nowhere"), Path())
+    with pytest.raises(UsageError, match="patience needs a validation score"):
+        train(TrainingData(), replace(QUICK, patience=1), Path())
+
+
+def test_a_gradient_that_is_no_number_changes_nothing(data, tmp_path):
+    grown = []
+
+    def spoil(told):
+        if told["step"] == 2:
+            for parameter in grown[0].parameters():
+                parameter.register_hook(lambda gradient: gradient * float("inf"))
+
+    class Grown(training.OBJECTIVES["cut"]):
+        def __init__(self, *shape):
+            super().__init__(*shape)
+            grown.append(self.generator)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(training.OBJECTIVES, "cut", Grown)
+        with pytest.raises(DivergedError, match="the gradient of .* is .* at step 2") as told:
+            train(data, replace(QUICK, objective="cut"), tmp_path, spoil)
+    assert torch.isfinite(flat(told.value.network)).all()

@@ -59,11 +59,11 @@ def test_it_learns_a_small_set_and_beats_the_controls(workspace, tmp_path):
 def test_unpaired_folders_become_a_translator_whose_card_says_so(tmp_path):
     out = tmp_path / "thermal"
     result = train_translator(out, *folders(tmp_path / "data"), band="lwir", settings=QUICK)
-    assert (result["n"], result["training"]["steps"]) == (0, 6)
+    assert (result["n"], result["training"]["done"]) == (0, 6)
     assert checkpoint.find(out).band == "lwir"
     card = (out / "README.md").read_text()
     for words in (
-        "no pairs. Sources:",
+        "none used as pairs. Sources:",
         "visible: licence not stated",
         "CycleGAN",
         "cycle 10",

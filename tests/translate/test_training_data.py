@@ -103,3 +103,40 @@ def test_its_key_tells_data_apart(workspace, tmp_path):
     assert key == read([visible], [infrared], "lwir", paired=False).key()
     pictures(tmp_path / "i", "def", gray=True)
     assert key != read([visible], [infrared], "lwir", paired=False).key()
+
+
+def test_folders_of_one_name_are_neither_merged_nor_pairs(tmp_path):
+    a, b, c = (pictures(tmp_path / name / "images", "ab", gray=name == "c") for name in "abc")
+    with pytest.raises(UsageError, match=r"two visible images are named images/a: .*a/images/a.png and .*b/im"):
+        read([a, b], [c], "lwir", paired=False)
+    data = read([a], [c], "lwir", paired=False, hold_out="images/b")
+    assert (counts(data), len(data.held_out)) == ((1, 1, 0), 0)
+
+
+def test_a_partner_that_is_not_certain_is_asked_for(tmp_path):
+    visible = [pictures(tmp_path / name, "ab") for name in ("day1", "day2")]
+    infrared = [pictures(tmp_path / name, "ab", gray=True) for name in ("ir1", "ir2")]
+    with pytest.raises(UsageError, match="two visible images of one path, day1/a and day2/a: which is the partner"):
+        read(visible, infrared, "lwir", paired=True)
+
+
+def test_records_of_two_corpora_are_no_pairs_by_their_keys(workspace):
+    rows = [record("1", scene(24, 24)), record("1", None, scene(24, 24)[..., 0], id="other/1", corpus="other")]
+    fill(workspace, rows)
+    assert counts(read([workspace.root], [workspace.root], "nir", paired=True)) == (1, 1, 0)
+
+
+def test_few_pairs_are_not_validated_by_through_their_halves(workspace):
+    rows = [record(f"b{n}", scene(24, 24, n), scene(24, 24, n)[..., 0]) for n in range(6)]
+    fill(workspace, [*rows, *(record(f"v{n}", scene(24, 24, n)) for n in range(60))])
+    data = read([workspace.root], [workspace.root], "nir", paired=True)
+    kept = {entry.key for entries in data.checks.values() for entry in entries}
+    assert len(data.pairs) == 6
+    assert kept
+    assert not kept & {entry.key for domain in (data.visible, data.infrared, data.pairs) for entry in domain.all()}
+
+
+def test_a_pattern_that_matches_nothing_is_refused(tmp_path):
+    visible, infrared = pictures(tmp_path / "v", "abc"), pictures(tmp_path / "i", "de", gray=True)
+    with pytest.raises(UsageError, match="no record has a key that matches 'nomatch'"):
+        read([visible], [infrared], "lwir", paired=False, hold_out="nomatch")
