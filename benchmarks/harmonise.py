@@ -7,7 +7,8 @@ has; a third row lets us do so too.
 What an image costs us, step by step, is measured apart, in one process: the first three steps are what the peer does
 too, the others make the columns by which `curate` finds copies. `bound` is what these steps alone would allow on all
 cores, were fetching, Parquet and starting processes free. The resize is as fast as OpenCV's INTER_AREA and libvips
-(0.92 and 0.93 ms here against 1.13); torch's uint8 kernel takes 0.43, but importing torch costs each process 2 s.
+(0.92 and 0.93 ms here against 1.13); torch's uint8 kernel takes 0.43, but importing torch costs each process 2 s,
+and the bound would still be 612 images/s.
 
     python -m benchmarks.harmonise --peer PATH/img2dataset [--images 4000]
 """

@@ -3,7 +3,8 @@
     python -m benchmarks.shipped nir-small|lwir-small [--steps N] [--device auto] [--install]
 
 The run stands in build/translators/NAME and is gone on with when it was cut short; `--install` copies weights,
-configuration and card into the package. On two CPU cores a step takes about half a second.
+configuration and card into the package. A step of near infrared takes half a second to a
+second of one CPU core.
 """
 
 import argparse

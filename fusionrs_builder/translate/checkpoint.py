@@ -168,15 +168,15 @@ def save(
     config = {"name": name, "band": band, "generator": asdict(network.config), **facts}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / WEIGHTS, serialise(tensors))
-        _write(folder / CARD, card.encode())
-        _write(folder / CONFIG, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
+        write_whole(folder / WEIGHTS, serialise(tensors))
+        write_whole(folder / CARD, card.encode())
+        write_whole(folder / CONFIG, (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
     except OSError as error:
         raise FusionError(f"could not write the translator to {folder}: {error}: name another folder") from error
     return folder
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """A whole file or none: temporary file beside it, flushed to disk, renamed."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
     try:

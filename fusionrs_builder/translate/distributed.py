@@ -1,6 +1,6 @@
 """Training in several processes started by `torchrun`: each draws its own batches, gradients are averaged.
 
-torchrun --nproc-per-node 4 -m fusionrs_builder.cli.main translator train ...
+torchrun --nproc-per-node 4 $(which fusionrs-build) translator train ...
 """
 
 import os

@@ -14,13 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from fusionrs_builder.translate.convolutions import WINOGRAD_CHANNELS, ColumnConv2d, WinogradConv2d
-from fusionrs_builder.translate.networks import ResidualBlock, ResnetGenerator
+from fusionrs_builder.translate.networks import ResidualBlock, ResnetGenerator, luma
 from fusionrs_builder.translate.protocol import Precision
 
 MIDDLE = 127.5
-
-LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601."""
 
 
 class Prepared(nn.Module):
@@ -34,7 +31,6 @@ class Prepared(nn.Module):
     def __init__(self, context: nn.Sequential, local: nn.Sequential | None) -> None:
         super().__init__()
         self.context, self.local = context, local
-        self.luma = nn.Buffer(torch.tensor(LUMA).view(1, 3, 1, 1) / MIDDLE)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.drawn(self.context(x), self.local(x) if self.local is not None else None, x)
@@ -43,7 +39,7 @@ class Prepared(nn.Module):
         """What the parts make together, pixel by pixel."""
         drawn = context.float()
         if local is not None:
-            drawn = drawn + local.float() + (x.float() * self.luma).sum(1, keepdim=True)
+            drawn = drawn + local.float() + luma(x.float()) / MIDDLE
         return torch.tanh(drawn)
 
 

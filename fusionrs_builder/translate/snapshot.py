@@ -1,15 +1,15 @@
 """The whole state of a training on disk, so that a killed one goes on as if nothing had been."""
 
+import io
 import json
-import os
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.translate.checkpoint import write_whole
 
 STATE = "state.pt"
 
@@ -25,13 +25,10 @@ def save(folder: Path, key: str, state: dict[str, Any]) -> None:
     Raises:
         FusionError: the folder cannot be written.
     """
+    sink = io.BytesIO()
+    torch.save({"key": key, "state": state}, sink)
     try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".tmp-")
-        with os.fdopen(handle, "wb") as sink:
-            torch.save({"key": key, "state": state}, sink)
-            sink.flush()
-            os.fsync(sink.fileno())
-        os.replace(temporary, folder / STATE)
+        write_whole(folder / STATE, sink.getvalue())
     except OSError as error:
         raise FusionError(f"could not write the state of the training to {folder}: {error}") from error
 
@@ -82,7 +79,5 @@ def history(path: Path, until: int) -> list[dict[str, Any]]:
             lines.append(record)
     text = "".join(json.dumps(record) + "\n" for record in lines)
     if text != path.read_text():
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text)
-        os.replace(temporary, path)
+        write_whole(path, text.encode())
     return lines

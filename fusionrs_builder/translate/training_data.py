@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.stage import digest
@@ -40,13 +39,15 @@ class Domain:
 
     Attributes:
         corpora: their entries, in order.
+        sizes: of each corpus, bytes.
     """
 
     corpora: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
-    _known: tuple[int, list[str], NDArray[np.float64]] = field(default=(-1, [], np.zeros(0)), repr=False)
+    sizes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, corpus: str, entry: Entry) -> None:
         self.corpora[corpus].append(entry)
+        self.sizes[corpus] += _bytes(entry)
 
     def __len__(self) -> int:
         return sum(map(len, self.corpora.values()))
@@ -56,16 +57,10 @@ class Domain:
 
     def draw(self, rng: np.random.Generator) -> Entry:
         """An entry; its corpus is chosen by the root of its size in bytes, lest the largest drown the rest."""
-        names, shares = self._shares()
-        entries = self.corpora[names[int(rng.choice(len(names), p=shares))]]
+        names = sorted(self.corpora)
+        roots = np.sqrt([1.0 + self.sizes[name] for name in names])
+        entries = self.corpora[names[int(rng.choice(len(names), p=roots / roots.sum()))]]
         return entries[int(rng.integers(len(entries)))]
-
-    def _shares(self) -> tuple[list[str], NDArray[np.float64]]:
-        if self._known[0] != len(self):
-            names = sorted(self.corpora)
-            roots = np.sqrt([1.0 + sum(map(_bytes, self.corpora[name])) for name in names])
-            self._known = (len(self), names, roots / roots.sum())
-        return self._known[1:]
 
 
 def _bytes(entry: Entry) -> int:

@@ -135,19 +135,18 @@ def test_it_leaves_pictures_curves_and_numbers(data, tmp_path):
 
 def test_the_best_weights_are_kept_and_patience_ends_it(data, tmp_path, monkeypatch):
     scores = iter([0.5, 0.7, 0.6, 0.65, 0.9])
-    means = []
 
-    def scored(draw, data):
-        means.append(draw.__closure__)
-        return {"score": next(scores)}
-
-    monkeypatch.setattr(training, "validate", scored)
+    monkeypatch.setattr(training, "validate", lambda draw, data: {"score": next(scores)})
     monkeypatch.setattr(type(data), "validates", lambda self: True)
-    _, facts = train(data, replace(QUICK, steps=20, patience=2), tmp_path)
+    network, facts = train(data, replace(QUICK, steps=20, patience=2), tmp_path)
     seen = []
     train(data, replace(QUICK, steps=20, patience=2), tmp_path, seen.append)
     assert seen == []  # it had stopped
     assert (facts["step"], facts["done"], facts["validation"]) == (4, 8, 0.7)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)["state"]
+    best, last = (torch.cat([t.flatten() for t in each.values()]) for each in (state["best"]["weights"], state["mean"]))
+    assert torch.equal(flat(network), best)
+    assert not torch.equal(best, last)
 
 
 def test_a_loss_that_is_no_number_stops_it_and_gives_the_last_good_weights(data, tmp_path, monkeypatch):

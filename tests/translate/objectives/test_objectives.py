@@ -90,7 +90,6 @@ def test_an_unpaired_objective_needs_its_adversary(name):
 
 
 def test_the_way_back_of_a_cycle_sees_what_an_8_bit_file_keeps():
-    """If the drawn view is the same up to less than a grey level, so is what comes back, in the mean."""
     objective = made("cyclegan", Weights(cycle=1))
     seen = []
     objective.back.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
