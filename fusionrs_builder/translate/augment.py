@@ -3,6 +3,8 @@
 Every function draws its chances from the generator it is given, so that a step can be repeated.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,20 +19,20 @@ SHIFT, HOLE = 0.125, 0.5
 """Strengths of DiffAugment, shares of the side; those of the paper."""
 
 
-def crop(image: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A random square in one of its eight positions; an image that is too small is mirrored.
+def crop(images: Sequence[NDArray[np.uint8]], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A random square, the same of all images, in one of its eight positions; what is too small is mirrored.
 
     Args:
-        image: uint8 [H, W, C].
+        images: uint8 [H, W, C] or [H, W] each, of one height and width.
         side: of the square, pixels.
         rng: source of chance.
 
     Returns:
-        uint8 [side, side, C].
+        uint8 [side, side, C], C the sum of all channels.
     """
-    height, width = image.shape[:2]
+    height, width = images[0].shape[:2]
     y, x = int(rng.integers(max(height - side, 0) + 1)), int(rng.integers(max(width - side, 0) + 1))
-    part = image[y : y + side, x : x + side]
+    part = np.dstack([image[y : y + side, x : x + side] for image in images])
     below, right = side - part.shape[0], side - part.shape[1]
     if below or right:
         part = np.pad(part, ((0, below), (0, right), (0, 0)), mode="symmetric")

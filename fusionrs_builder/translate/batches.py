@@ -64,8 +64,8 @@ def batches(
             pair = (change_light(rgb, radiometric, rng) * 2 - 1, ir * 2 - 1)
         if pair and not unpaired:
             return Batch(*pair, pair)
-        rgb = _tensor([crop(_visible(data, rng), side, rng) for _ in range(n)])
-        ir = _tensor([crop(_infrared(data, rng)[..., None], side, rng) for _ in range(n)])
+        rgb = _tensor([crop([_visible(data, rng)], side, rng) for _ in range(n)])
+        ir = _tensor([crop([_infrared(data, rng)], side, rng) for _ in range(n)])
         return Batch(change_light(rgb, radiometric, rng) * 2 - 1, ir * 2 - 1, pair)
 
     waiting: deque[Future[Batch]] = deque()
@@ -85,7 +85,7 @@ def batches(
 def _pair(data: TrainingData, side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """uint8 [side, side, 4]: R, G, B and the infrared."""
     pair = training_data.decoded(data.store, data.pairs.draw(rng))
-    return crop(np.dstack([pair.rgb, pair.ir]), side, rng)
+    return crop([pair.rgb, pair.ir], side, rng)
 
 
 def _weather(both: NDArray[np.uint8], exposure: float, clouds: float, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -6,13 +6,15 @@ not grow with the data.
 
 import os
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cachetools import LRUCache, cached
 from numpy.typing import NDArray
 
 from fusionrs_builder import pixels
@@ -127,12 +129,21 @@ class Kept(NamedTuple):
     length: int = 0
 
 
+DECODED_BYTES = 1 << 30
+"""Of decoded images that a store holds in memory: a crop of a large scene costs the decoding of all of it."""
+
+
 class Store:
-    """Encoded images by the thousand at a few bytes of memory each; safe to read from several threads."""
+    """Encoded images by the thousand at a few bytes of memory each; safe to read from several threads.
+
+    Arrays it gives are shared: copy before you write.
+    """
 
     def __init__(self) -> None:
         self._scratch = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the store
         self._end = 0
+        recent: LRUCache[Hashable, NDArray[np.uint8]] = LRUCache(DECODED_BYTES, getsizeof=lambda array: array.nbytes)
+        self._decoded = cached(recent, lock=threading.Lock())(self._decode)
 
     def keep(self, image: Path | bytes) -> Kept:
         if isinstance(image, Path):
@@ -166,9 +177,9 @@ class Store:
         """
         return self._decoded(_one_channel, kept, key)
 
-    def _decoded(self, decode: Any, kept: Kept, key: str) -> NDArray[np.uint8]:
+    def _decode(self, decode: Callable[[bytes], NDArray[np.uint8]], kept: Kept, key: str) -> NDArray[np.uint8]:
         try:
-            array: NDArray[np.uint8] = decode(self.bytes(kept))
+            array = decode(self.bytes(kept))
         except ValueError as error:
             where = kept.path or f"record {key}"
             raise FusionError(f"{where}: {error}; mend it, or leave it out, and train into a new folder") from None

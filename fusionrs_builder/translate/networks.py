@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Norm = Literal["instance", "batch", "none"]
 
 LEFT_OUT = 0.5
-"""Share of the images of a training step that are drawn without the ResNet, where there is a local branch."""
+"""Share of the images of a training step, the last of them, that are drawn without the ResNet, where there is a local
+branch. Of a single image none is."""
 
 MULTIPLE = 4
 """Two stride-2 steps down and up: height and width must be multiples of this."""
@@ -116,9 +118,8 @@ class ResnetGenerator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.local is None:
             return self.model(x)  # type: ignore[no-any-return]
-        context = self.model[:-1](x)
-        if self.training:
-            context = context * (torch.rand(len(x), 1, 1, 1, device=x.device) >= LEFT_OUT)
+        with_context = max(1, round(len(x) * (1 - LEFT_OUT))) if self.training else len(x)
+        context = F.pad(self.model[:-1](x[:with_context]), (0, 0, 0, 0, 0, 0, 0, len(x) - with_context))
         return torch.tanh(context + self.local(x) + luma(x))
 
 

@@ -13,7 +13,7 @@ def test_crops_take_all_eight_positions_and_keep_channels_together():
     rng = np.random.default_rng(0)
     seen = set()
     for _ in range(64):
-        part = crop(image, 16, rng).astype(int)
+        part = crop([image], 16, rng).astype(int)
         assert part.shape == (16, 16, 4)
         assert (part[..., 0] == part[..., 3]).all()
         assert (part[..., 0] + part[..., 2] == 255).all()
@@ -26,7 +26,7 @@ def test_crops_take_all_eight_positions_and_keep_channels_together():
 def test_a_crop_has_its_size_whatever_the_image(height, width, seed):
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (height, width, 1), np.uint8)
-    part = crop(image, 24, rng)
+    part = crop([image], 24, rng)
     assert part.shape == (24, 24, 1)
     assert set(np.unique(part)) <= set(np.unique(image))
 

@@ -87,3 +87,16 @@ def test_what_is_no_infrared_image_says_so(tmp_path):
         store.visible(store.keep(tmp_path / "cut.png"), "k")
     with pytest.raises(FusionError, match=r"gone.png cannot be read"):
         store.bytes(Kept(tmp_path / "gone.png"))
+
+
+def test_an_image_is_decoded_once_while_there_is_room_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("fusionrs_builder.translate.domains.DECODED_BYTES", 2 * 16 * 16 * 3)
+    store, files = Store(), [tmp_path / f"{n}.png" for n in range(3)]
+    for file in files:
+        file.write_bytes(pixels.encode_png(scene(16, 16)))
+    kept = [store.keep(file) for file in files]
+    first = store.visible(kept[0], "k")
+    assert store.visible(kept[0], "k") is first
+    for each in kept:
+        store.visible(each, "k")
+    assert store.visible(kept[0], "k") is not first, "the one not used for longest made room"
