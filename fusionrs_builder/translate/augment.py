@@ -15,6 +15,9 @@ from torch import Tensor
 DARKEST = 1 / 16
 """Factor of the least light of `expose`."""
 
+FLAT = 0.5
+"""Spread, in grey levels, below which an image has become one tone: an instance norm of it has no bounded slope."""
+
 SHIFT, HOLE = 0.125, 0.5
 """Strengths of DiffAugment, shares of the side; those of the paper."""
 
@@ -72,10 +75,10 @@ def expose(both: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint
         rng: source of chance.
 
     Returns:
-        The same shape.
+        The same shape; the image as it was where nothing would be left to see.
     """
     darker: NDArray[np.uint8] = np.rint(both * np.exp(rng.uniform(np.log(DARKEST), 0))).astype(np.uint8)
-    return darker
+    return darker if darker[..., :3].std(axis=(0, 1)).max() >= FLAT else both
 
 
 def veil(both: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -129,6 +129,8 @@ class Kept(NamedTuple):
     length: int = 0
 
 
+Decode = Callable[[bytes], NDArray[np.uint8]]
+
 DECODED_BYTES = 1 << 30
 """Of decoded images that a store holds in memory: a crop of a large scene costs the decoding of all of it."""
 
@@ -177,7 +179,7 @@ class Store:
         """
         return self._decoded(_one_channel, kept, key)
 
-    def _decode(self, decode: Callable[[bytes], NDArray[np.uint8]], kept: Kept, key: str) -> NDArray[np.uint8]:
+    def _decode(self, decode: Decode, kept: Kept, key: str) -> NDArray[np.uint8]:
         try:
             array = decode(self.bytes(kept))
         except ValueError as error:

@@ -85,34 +85,7 @@ def edge_loss(drawn: Tensor, rgb: Tensor) -> Tensor:
     Returns:
         A scalar, 0..2.
     """
-    return (1 - pearson(_gradient_magnitude(drawn.float()), _gradient_magnitude(luma(rgb)))).mean()
-
-
-def statistics_loss(drawn: Tensor, real: Tensor) -> Tensor:
-    """How far brightness, outlines and grain of drawn views lie from those of real ones, as distributions.
-
-    The 1-Wasserstein distance over all pixels of a batch (the mean difference of sorted values) of the value itself
-    and, at full, half and quarter size, of the log of its gradient's magnitude and of its Laplacian, each in standard
-    deviations of the real one: what a discriminator of patches is slow to see.
-
-    Args:
-        drawn: [N, 1, H, W] in -1..1.
-        real: float [N, 1, H, W] in -1..1, of any other scenes.
-
-    Returns:
-        A scalar: the mean of the seven.
-    """
-    a, b = drawn.float(), real.float()
-    distances = [_distance(a, b)]
-    for _ in range(3):
-        distances += [_distance(quantity(a), quantity(b)) for quantity in (_log_gradient, _laplacian)]
-        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
-    return torch.stack(distances).mean()
-
-
-def _distance(a: Tensor, b: Tensor) -> Tensor:
-    difference = a.flatten().sort().values - b.flatten().sort().values
-    return difference.abs().mean() / b.std().clamp_min(1e-3)
+    return (1 - pearson(gradient_magnitude(drawn.float()), gradient_magnitude(luma(rgb)))).mean()
 
 
 def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
@@ -132,18 +105,18 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), own.flatten())
 
 
-def _gradient_magnitude(images: Tensor) -> Tensor:
+def gradient_magnitude(images: Tensor) -> Tensor:
     """[N, 1, H, W] -> [N, 1, H - 1, W - 1]: forward differences; a thousandth keeps the root's slope finite."""
     along, down = images[..., :-1, 1:] - images[..., :-1, :-1], images[..., 1:, :-1] - images[..., :-1, :-1]
     return (along.square() + down.square() + 1e-6).sqrt()
 
 
-def _laplacian(images: Tensor) -> Tensor:
+def laplacian(images: Tensor) -> Tensor:
     """[N, 1, H, W] -> [N, 1, H - 2, W - 2]: the sum of the four neighbours less four times the pixel."""
     x = images
     return x[..., 1:-1, 2:] + x[..., 1:-1, :-2] + x[..., 2:, 1:-1] + x[..., :-2, 1:-1] - 4 * x[..., 1:-1, 1:-1]
 
 
-def _log_gradient(images: Tensor) -> Tensor:
+def log_gradient(images: Tensor) -> Tensor:
     """log(1 + gradient magnitude in grey levels): the many faint ones count as much as the few strong ones."""
-    return torch.log1p(127.5 * _gradient_magnitude(images))
+    return torch.log1p(127.5 * gradient_magnitude(images))

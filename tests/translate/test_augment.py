@@ -43,6 +43,7 @@ def test_light_changes_within_range_and_not_at_strength_zero():
 
 def test_less_light_is_one_factor_for_all_bands():
     both = np.full((4, 4, 4), (200, 100, 50, 240), np.uint8)
+    both[2:] = 0
     factors = []
     for seed in range(40):
         darker = expose(both, np.random.default_rng(seed)).astype(float)
@@ -100,3 +101,11 @@ def test_what_hides_in_the_last_bit_does_not_survive_rounding():
     found = np.corrcoef(coarse.flatten(), hidden.flatten())[0, 1]
     assert np.corrcoef(images.flatten(), hidden.flatten())[0, 1] == pytest.approx(1)
     assert found < 0.3
+
+
+def test_what_less_light_would_turn_into_one_tone_stays_as_it_is():
+    both = np.full((16, 16, 4), 8, np.uint8)
+    both[..., :8, :3] = 10
+    found = {expose(both, np.random.default_rng(seed)).tobytes() for seed in range(40)}
+    assert both.tobytes() in found
+    assert all(np.frombuffer(each, np.uint8).reshape(both.shape)[..., 0].std() for each in found)

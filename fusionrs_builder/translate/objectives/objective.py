@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from fusionrs_builder.translate.augment import diff_augment
 from fusionrs_builder.translate.image_pool import ImagePool
-from fusionrs_builder.translate.losses import edge_loss, least_squares, paired_loss, statistics_loss
+from fusionrs_builder.translate.losses import edge_loss, least_squares, paired_loss
 from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
+from fusionrs_builder.translate.view_statistics import StatisticsLoss
 
 Losses = dict[str, Tensor]
 """Scalars in fp32 by name, already weighted: their sum is what is minimised."""
@@ -41,7 +42,7 @@ class Weights:
         identity: L1 of an infrared image and what the generator makes of it (CycleGAN).
         nce: PatchNCE of the drawn view and its RGB image, and of an infrared image and itself (CUT).
         edge: disagreement of the outlines of the drawn view and its RGB image, blind to polarity (CycleGAN, CUT).
-        statistics: distance of brightness, outlines and grain from those of real views (CycleGAN, CUT).
+        statistics: distance of tones, outlines and grain of whole views from those of real ones (CycleGAN, CUT).
         paired: L1, structure and correlation with what the sensor measured, where there are pairs.
         structure: 1 - SSIM, beside the L1 of `paired`.
         correlation: 1 - Pearson correlation, beside the L1 of `paired`.
@@ -94,6 +95,7 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.shape, self.weights = shape, weights
         self.generator = ResnetGenerator(shape.generator)
+        self.statistics = StatisticsLoss() if weights.statistics else None
 
     @abstractmethod
     def generator_losses(self, batch: Batch, rng: np.random.Generator) -> Losses:
@@ -137,8 +139,8 @@ class Objective(nn.Module, ABC):
         losses = {}
         if self.weights.edge:
             losses["edge"] = self.weights.edge * edge_loss(drawn, batch.visible)
-        if self.weights.statistics:
-            losses["statistics"] = self.weights.statistics * statistics_loss(drawn, batch.infrared)
+        if self.statistics is not None:
+            losses["statistics"] = self.weights.statistics * self.statistics(drawn, batch.infrared)
         return losses
 
     def _paired(self, batch: Batch) -> Losses:

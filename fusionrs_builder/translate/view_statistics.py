@@ -1,0 +1,96 @@
+"""What whole views are like, and how far drawn ones are from real ones: a loss for images without pairs.
+
+A discriminator of patches sees no view as a whole. What a camera does to all of a frame at once (its automatic gain
+spreads every scene over the grey levels) is a matter of the view, and so is told apart by anyone who looks at one.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fusionrs_builder.translate.losses import laplacian, log_gradient
+
+MEMORY = 256
+"""Views of either kind that are remembered: the handful of one batch makes no distribution."""
+
+TONES, STEPS = 16, 8
+"""Parts of the sorted intensities; of the sorted gradients, and Laplacians, at each size."""
+
+SIZES = 4
+"""The view itself, and halved three times."""
+
+FEATURES = TONES + SIZES * (2 * STEPS + 1)
+
+LEAST_SPREAD = 0.05
+"""Least standard deviation to divide by: what all real views share to a hair is not worth more than all the rest."""
+
+
+def view_statistics(views: Tensor) -> Tensor:
+    """Numbers by which a view is like others whatever it shows.
+
+    Args:
+        views: float [N, 1, H, W] in -1..1, a side at least 32.
+
+    Returns:
+        float [N, 84], with gradients: the intensities, sorted, by the means of 16 parts; at full, half, quarter and
+        eighth size likewise log(1 + gradient magnitude in grey levels) and the Laplacian over its root mean square, in
+        8 parts each, and the log of that root.
+    """
+    x = views.float()
+    found = [_steps(x, TONES)]
+    for size in range(SIZES):
+        if size:
+            x = F.avg_pool2d(x, 2)
+        found.append(_steps(log_gradient(x), STEPS))
+        sharp = laplacian(x)
+        power = sharp.square().mean((1, 2, 3), keepdim=True) + 1e-6
+        found += [_steps(sharp / power.sqrt(), STEPS), 0.5 * power.log().flatten(1)]
+    return torch.cat(found, 1)
+
+
+def _steps(images: Tensor, count: int) -> Tensor:
+    """[N, 1, H, W] -> [N, count]: means of the sorted values in equal parts: every pixel has a slope."""
+    ordered = images.flatten(1).sort(1).values
+    each = ordered.shape[1] // count
+    return ordered[:, : count * each].reshape(-1, count, each).mean(2)
+
+
+class StatisticsLoss(nn.Module):
+    """How far the statistics of drawn views lie from those of real ones, each as a distribution over many views.
+
+    Of each statistic, the 1-Wasserstein distance: a drawn view whose value has some rank among those drawn lately
+    should have the value of that rank among the real ones. What is remembered are buffers: saved and resumed with the
+    weights.
+    """
+
+    real: Tensor
+    drawn: Tensor
+    seen: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("real", torch.zeros(MEMORY, FEATURES))
+        self.register_buffer("drawn", torch.zeros(MEMORY, FEATURES))
+        self.register_buffer("seen", torch.zeros(2, dtype=torch.int64))
+
+    def forward(self, drawn: Tensor, real: Tensor) -> Tensor:
+        """A scalar: the mean over all statistics, in standard deviations over the real views.
+
+        Args:
+            drawn: [N, 1, H, W] in -1..1.
+            real: float [N, 1, H, W] in -1..1, of any other scenes.
+        """
+        statistics = view_statistics(drawn)
+        ours = self._remember(self.drawn, 0, statistics.detach()).sort(0).values
+        theirs = self._remember(self.real, 1, view_statistics(real).detach()).sort(0).values
+        rank = torch.searchsorted(ours.T.contiguous(), statistics.detach().T.contiguous())
+        place = (rank + 0.5) / len(ours) * len(theirs)
+        wanted = theirs.gather(0, place.long().clamp(max=len(theirs) - 1).T)
+        return ((statistics - wanted).abs() / theirs.std(0, correction=0).clamp_min(LEAST_SPREAD)).mean()
+
+    def _remember(self, memory: Tensor, kind: int, values: Tensor) -> Tensor:
+        """All that is remembered, these values in the place of the oldest."""
+        seen = int(self.seen[kind])
+        memory[torch.arange(seen, seen + len(values), device=memory.device) % MEMORY] = values
+        self.seen[kind] += len(values)
+        return memory[: min(seen + len(values), MEMORY)]
