@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.stage import digest
-from fusionrs_builder.translate import distributed, record, snapshot
+from fusionrs_builder.translate import distributed, record, snapshot, view_statistics
 from fusionrs_builder.translate.batches import STEP, batches, chance
 from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
 from fusionrs_builder.translate.objectives import OBJECTIVES, Batch, Weights
@@ -99,6 +99,8 @@ class TrainSettings:
             raise UsageError(f"{self.objective} without its adversary learns nothing: give adversarial a weight")
         if self.crop % 4 or self.crop < 32:
             raise UsageError(f"crop {self.crop}: a multiple of 4, at least 32")
+        if self.weights.statistics and self.crop < view_statistics.LEAST:
+            raise UsageError(f"crop {self.crop}: at least {view_statistics.LEAST} where statistics have a weight")
         for name, low, high in (("exposure", 0, 1), ("clouds", 0, 1), ("beta1", 0, 0.999), ("ema", 0, 1)):
             if not low <= getattr(self, name) <= high:
                 raise UsageError(f"{name} {getattr(self, name):g}: from {low} to {high}")

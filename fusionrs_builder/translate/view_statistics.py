@@ -19,6 +19,9 @@ TONES, STEPS = 16, 8
 SIZES = 4
 """The view itself, and halved three times."""
 
+LEAST = 64
+"""Pixels of the shorter side of a view: of fewer, too little is left when it was halved three times."""
+
 FEATURES = TONES + SIZES * (2 * STEPS + 1)
 
 LEAST_SPREAD = 0.05
@@ -29,7 +32,7 @@ def view_statistics(views: Tensor) -> Tensor:
     """Numbers by which a view is like others whatever it shows.
 
     Args:
-        views: float [N, 1, H, W] in -1..1, a side at least 32.
+        views: float [N, 1, H, W] in -1..1, a side at least `LEAST`.
 
     Returns:
         float [N, 84], with gradients: the intensities, sorted, by the means of 16 parts; at full, half, quarter and

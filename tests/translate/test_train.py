@@ -23,7 +23,7 @@ QUICK = TrainSettings(
     generator=GeneratorConfig(ngf=4, n_blocks=1, norm="none", local=4),
     weights=Weights(statistics=1.0),
     steps=6,
-    crop=32,
+    crop=64,
     ndf=4,
     pool=3,
     validate_every=2,
@@ -118,7 +118,7 @@ def test_the_seed_decides(data, tmp_path):
 def test_a_run_of_another_recipe_is_not_gone_on_with(data, tmp_path):
     train(data, QUICK, tmp_path / "run")
     with pytest.raises(UsageError, match="of another recipe or of other data"):
-        train(data, replace(QUICK, crop=36), tmp_path / "run")
+        train(data, replace(QUICK, crop=68), tmp_path / "run")
     seen = []
     train(data, replace(QUICK, device="auto"), tmp_path / "run", lambda told: seen.append(told))
     assert seen == []  # it had ended
@@ -195,6 +195,8 @@ def test_too_little_memory_halves_the_batch_once_and_says_so(data, tmp_path, mon
 def test_what_cannot_be_is_refused():
     with pytest.raises(UsageError, match="crop 30: a multiple of 4, at least 32"):
         replace(QUICK, crop=30)
+    with pytest.raises(UsageError, match="crop 32: at least 64 where statistics have a weight"):
+        replace(QUICK, crop=32)
     with pytest.raises(UsageError, match="clouds 2: from 0 to 1"):
         replace(QUICK, clouds=2)
     with pytest.raises(UsageError, match="learning_rate nan: a number of 0 or more"):
