@@ -25,9 +25,9 @@ from fusionrs_builder.workspace import Workspace
 
 NIR = TrainSettings(
     objective="pix2pix",
-    generator=GeneratorConfig(ngf=24, n_blocks=4, norm="none", local=24),
+    generator=GeneratorConfig(ngf=24, n_blocks=4, norm="batch", local=24),
     weights=Weights(adversarial=0, paired=1),
-    steps=12_000,
+    steps=7_000,
     batch_size=8,
     crop=96,
     learning_rate=1e-3,

@@ -30,6 +30,27 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(flat, torch.zeros_like(vab), vab / (va * vb).clamp_min(FLAT**2).sqrt())
 
 
+def tone_structure(a: Tensor, b: Tensor) -> Tensor:
+    """The structure comparison of SSIM (Wang et al., IEEE TIP 2004, eq. 10) of each image as a whole with its partner.
+
+    It is the correlation, but for a constant by which images of a few grey levels say little. The slope of the
+    correlation itself is sixteen times as steep in a sixteenth of the light, and an optimiser that divides by the size
+    of past gradients then learns the slower from all others; this one's stays within a small multiple.
+
+    Args:
+        a: float [N, 1, H, W] in 0..1.
+        b: the same shape and range.
+
+    Returns:
+        float [N] in -1..1; 1 where both are flat.
+    """
+    a = a.flatten(1) - a.flatten(1).mean(1, keepdim=True)
+    b = b.flatten(1) - b.flatten(1).mean(1, keepdim=True)
+    va, vb, vab = (a * a).mean(1), (b * b).mean(1), (a * b).mean(1)
+    c3 = 0.03**2 / 2
+    return (vab + c3) / ((va * vb).clamp_min(FLAT**3).sqrt() + c3)
+
+
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity (Wang et al., IEEE TIP 2004, eq. 13), 7 x 7 uniform window, sample covariance.
 
@@ -51,7 +72,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def paired_loss(drawn: Tensor, measured: Tensor, structure: float, correlation: float) -> Tensor:
-    """L1 + structure * (1 - SSIM) + correlation * (1 - Pearson), in fp32.
+    """L1 + structure * (1 - SSIM) + correlation * (1 - `tone_structure`), in fp32.
 
     Args:
         drawn: [N, 1, H, W] in -1..1, as the generator gives it.
@@ -65,7 +86,7 @@ def paired_loss(drawn: Tensor, measured: Tensor, structure: float, correlation: 
     drawn, measured = drawn.float() * 0.5 + 0.5, measured * 0.5 + 0.5
     loss = (drawn - measured).abs().mean()
     loss = loss + structure * (1 - ssim(drawn, measured)).mean()
-    return loss + correlation * (1 - pearson(drawn, measured)).mean()
+    return loss + correlation * (1 - tone_structure(drawn, measured)).mean()
 
 
 def least_squares(scores: Tensor, real: bool) -> Tensor:

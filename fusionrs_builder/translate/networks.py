@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 Norm = Literal["instance", "batch", "none"]
@@ -34,7 +33,8 @@ class GeneratorConfig:
             statistics at translation keep it; `none`. Convolutions have a bias unless a batch norm follows.
         local: channels of a second branch that sees 7 pixels only; 0: none, as in the paper. What it draws, what the
             ResNet draws and the luma of the input are added before the tanh. In training the ResNet is left out of half
-            of the images: the local branch has to do by itself, which is what holds in places the ResNet never saw.
+            of the images, from which the local branch learns to do by itself, which is what holds in places the ResNet
+            never saw; from the other half the ResNet learns what the local branch leaves over.
     """
 
     in_channels: int = 3
@@ -108,6 +108,8 @@ class ResnetGenerator(nn.Module):
             ]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(k, config.out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
+        if norm == "none":
+            _keep_the_signal(layers)
         self.local = None
         if config.local:
             self.local = local_branch(config.local)
@@ -118,9 +120,34 @@ class ResnetGenerator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.local is None:
             return self.model(x)  # type: ignore[no-any-return]
-        with_context = max(1, round(len(x) * (1 - LEFT_OUT))) if self.training else len(x)
-        context = F.pad(self.model[:-1](x[:with_context]), (0, 0, 0, 0, 0, 0, 0, len(x) - with_context))
-        return torch.tanh(context + self.local(x) + luma(x))
+        alone = self.local(x) + luma(x)
+        if not self.training or len(x) == 1:
+            return torch.tanh(self.model[:-1](x) + alone)
+        n = round(len(x) * (1 - LEFT_OUT))
+        # The ResNet learns what the local branch leaves over, and does not move it meanwhile.
+        return torch.tanh(torch.cat([self.model[:-1](x[:n]) + alone[:n].detach(), alone[n:]]))
+
+
+def _keep_the_signal(layers: list[nn.Module]) -> None:
+    """Initial weights of a generator without norms: He et al. (ICCV 2015), residual blocks that at first add nothing.
+
+    By PyTorch's own the signal fades from layer to layer, until a few steps of the biases are larger than it: then a
+    layer is below zero everywhere, its ReLU passes nothing, and the network learns no more.
+    """
+    for layer in layers[:-2]:  # what is drawn, before the tanh, needs no gain
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        elif isinstance(layer, nn.ConvTranspose2d):  # an output sees a quarter of the kernel: stride 2 both ways
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            with torch.no_grad():
+                layer.weight *= 2
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        elif isinstance(layer, ResidualBlock):
+            first, last = (each for each in layer.conv_block if isinstance(each, nn.Conv2d))
+            nn.init.kaiming_normal_(first.weight, nonlinearity="relu")
+            for zero in (first.bias, last.weight, last.bias):
+                nn.init.zeros_(zero)  # type: ignore[arg-type]
 
 
 def local_branch(channels: int) -> nn.Sequential:

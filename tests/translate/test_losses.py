@@ -9,6 +9,7 @@ from fusionrs_builder.translate.losses import (
     patch_nce,
     pearson,
     ssim,
+    tone_structure,
 )
 from fusionrs_builder.translate.networks import luma
 
@@ -43,11 +44,24 @@ def test_pearson_is_numpys_and_zero_for_flat_images():
     assert (pearson(torch.from_numpy(a), flat) == 0).all()
 
 
+def test_tone_structure_is_the_correlation_where_there_is_light_and_no_steeper_where_there_is_little():
+    a, b = (torch.from_numpy(each) * 0.35 for each in pictures(side=48))
+    torch.testing.assert_close(tone_structure(a, b), pearson(a, b), atol=0.02, rtol=0)
+    slopes = []
+    for light in (1, 1 / 16):
+        dark = (a * light).requires_grad_()
+        tone_structure(dark, b * light).sum().backward()
+        slopes.append(float(dark.grad.norm()))
+    assert slopes[1] < 1.5 * slopes[0]
+    flat = torch.full_like(a, 0.3)
+    torch.testing.assert_close(tone_structure(flat, flat), torch.ones(3, dtype=torch.float64), atol=1e-4, rtol=0)
+
+
 def test_a_perfect_picture_costs_nothing_and_an_inverted_one_much():
     a = torch.from_numpy(pictures()[0]).float()
     a = a * 2 - 1
     assert paired_loss(a, a, 1.0, 1.0) < 1e-5
-    assert paired_loss(-a, a, 0.0, 1.0) - paired_loss(-a, a, 0.0, 0.0) > 1.99
+    assert paired_loss(-a, a, 0.0, 1.0) - paired_loss(-a, a, 0.0, 0.0) > 1.98
 
 
 def test_gradients_are_finite_where_images_are_flat():

@@ -124,6 +124,17 @@ def test_at_first_it_draws_the_luma_but_for_a_constant():
     assert (torch.atanh(network(x)) - luma).std() < 0.02
 
 
+def test_what_is_drawn_with_the_resnet_does_not_move_the_local_branch():
+    network, x = tiny(local=8).train(), torch.rand(4, 3, 16, 16)
+    network(x)[:2].sum().backward()
+    assert not network.local[1].weight.grad.any()
+    assert network.model[1].weight.grad.any()
+    network.zero_grad()
+    network(x)[2:].sum().backward()
+    assert network.local[1].weight.grad.any()
+    assert not network.model[1].weight.grad.any()
+
+
 @pytest.mark.parametrize(("images", "with_context"), [(1, 1), (2, 1), (5, 2), (8, 4)])
 def test_in_training_the_resnet_is_left_out_of_half_of_the_images(images, with_context):
     network, x = tiny(local=8).train(), torch.rand(images, 3, 16, 16)
@@ -138,3 +149,16 @@ def test_in_training_the_resnet_is_left_out_of_half_of_the_images(images, with_c
 def test_a_local_branch_is_of_rgb_to_one_channel():
     with pytest.raises(ValueError, match="local = 8 of 1 -> 3 channels"):
         GeneratorConfig(in_channels=1, out_channels=3, local=8)
+
+
+def test_without_norms_the_signal_neither_fades_nor_grows():
+    """With PyTorch's own initial weights it falls to a thirtieth, and the first steps of training kill layers."""
+    torch.manual_seed(0)
+    network = ResnetGenerator(GeneratorConfig(ngf=24, n_blocks=4, norm="none"))
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        for layer in network.model[:-2]:
+            x = layer(x)
+            if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+                assert 0.4 < x.square().mean().sqrt() < 1.2
+    assert x.square().mean().sqrt() > 0.3
