@@ -49,7 +49,7 @@ def translator() -> None:
 )  # fmt: skip
 @click.option(
     "--local", type=click.IntRange(0, 256), default=0, show_default=True,
-    help="channels of a branch that sees 7 pixels, beside the luma: for places that were never seen",
+    help="channels of a branch that sees 7 pixels, beside the luma: for places never seen; batches of 2 or more",
 )  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="crops a step")
 @click.option("--crop", type=click.IntRange(32), default=256, show_default=True, help="side of a crop, pixels")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cachetools import LRUCache, cached
+from cachetools import LRUCache, cachedmethod
 from numpy.typing import NDArray
 
 from fusionrs_builder import pixels
@@ -135,17 +135,23 @@ DECODED_BYTES = 1 << 30
 """Of decoded images that a store holds in memory: a crop of a large scene costs the decoding of all of it."""
 
 
+def _size(image: NDArray[np.uint8]) -> int:
+    return image.nbytes
+
+
 class Store:
     """Encoded images by the thousand at a few bytes of memory each; safe to read from several threads.
 
-    Arrays it gives are shared: copy before you write.
+    Arrays it gives are shared, and cannot be written to.
     """
 
     def __init__(self) -> None:
         self._scratch = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the store
         self._end = 0
-        recent: LRUCache[Hashable, NDArray[np.uint8]] = LRUCache(DECODED_BYTES, getsizeof=lambda array: array.nbytes)
-        self._decoded = cached(recent, lock=threading.Lock())(self._decode)
+        self._recent: LRUCache[Hashable, NDArray[np.uint8]] = LRUCache(
+            DECODED_BYTES, getsizeof=lambda each: each.nbytes
+        )
+        self._lock = threading.Lock()
 
     def keep(self, image: Path | bytes) -> Kept:
         if isinstance(image, Path):
@@ -179,7 +185,8 @@ class Store:
         """
         return self._decoded(_one_channel, kept, key)
 
-    def _decode(self, decode: Decode, kept: Kept, key: str) -> NDArray[np.uint8]:
+    @cachedmethod(lambda store: store._recent, lock=lambda store: store._lock)
+    def _decoded(self, decode: Decode, kept: Kept, key: str) -> NDArray[np.uint8]:
         try:
             array = decode(self.bytes(kept))
         except ValueError as error:
@@ -188,6 +195,7 @@ class Store:
         if min(array.shape[:2]) < LEAST:
             size = f"{array.shape[1]} x {array.shape[0]}"
             raise FusionError(f"{kept.path or f'record {key}'}: {size} pixels; a side must have {LEAST}: leave it out")
+        array.flags.writeable = False
         return array
 
 

@@ -123,9 +123,13 @@ class ResnetGenerator(nn.Module):
         alone = self.local(x) + luma(x)
         if not self.training or len(x) == 1:
             return torch.tanh(self.model[:-1](x) + alone)
-        n = round(len(x) * (1 - LEFT_OUT))
+        n = self.with_context(len(x))
         # The ResNet learns what the local branch leaves over, and does not move it meanwhile.
         return torch.tanh(torch.cat([self.model[:-1](x[:n]) + alone[:n].detach(), alone[n:]]))
+
+    def with_context(self, images: int) -> int:
+        """How many of the images of a training step, the first of them, are drawn with the ResNet."""
+        return images if self.local is None or images == 1 else round(images * (1 - LEFT_OUT))
 
 
 def _keep_the_signal(layers: list[nn.Module]) -> None:

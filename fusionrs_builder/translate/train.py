@@ -99,7 +99,11 @@ class TrainSettings:
             raise UsageError(f"{self.objective} without its adversary learns nothing: give adversarial a weight")
         if self.crop % 4 or self.crop < 32:
             raise UsageError(f"crop {self.crop}: a multiple of 4, at least 32")
-        if self.weights.statistics and self.crop < view_statistics.LEAST:
+        if self.generator.local and self.batch_size < 2:
+            raise UsageError(
+                f"batch {self.batch_size} is too small: half of it is for the local branch, half for the ResNet"
+            )
+        if self.objective != "pix2pix" and self.weights.statistics and self.crop < view_statistics.LEAST:
             raise UsageError(f"crop {self.crop}: at least {view_statistics.LEAST} where statistics have a weight")
         for name, low, high in (("exposure", 0, 1), ("clouds", 0, 1), ("beta1", 0, 0.999), ("ema", 0, 1)):
             if not low <= getattr(self, name) <= high:

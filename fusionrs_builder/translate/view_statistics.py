@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from fusionrs_builder.translate.losses import laplacian, log_gradient
 
-MEMORY = 256
-"""Views of either kind that are remembered: the handful of one batch makes no distribution."""
+REAL, DRAWN = 256, 32
+"""Views that are remembered: the handful of one batch makes no distribution, and what was drawn long ago is no guide to
+what is drawn now (with 256 drawn views the tones swing to and fro about the right ones)."""
 
 TONES, STEPS = 16, 8
 """Parts of the sorted intensities; of the sorted gradients, and Laplacians, at each size."""
@@ -53,9 +54,7 @@ def view_statistics(views: Tensor) -> Tensor:
 
 def _steps(images: Tensor, count: int) -> Tensor:
     """[N, 1, H, W] -> [N, count]: means of the sorted values in equal parts: every pixel has a slope."""
-    ordered = images.flatten(1).sort(1).values
-    each = ordered.shape[1] // count
-    return ordered[:, : count * each].reshape(-1, count, each).mean(2)
+    return F.adaptive_avg_pool1d(images.flatten(1).sort(1).values, count)
 
 
 class StatisticsLoss(nn.Module):
@@ -72,8 +71,8 @@ class StatisticsLoss(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("real", torch.zeros(MEMORY, FEATURES))
-        self.register_buffer("drawn", torch.zeros(MEMORY, FEATURES))
+        self.register_buffer("real", torch.zeros(REAL, FEATURES))
+        self.register_buffer("drawn", torch.zeros(DRAWN, FEATURES))
         self.register_buffer("seen", torch.zeros(2, dtype=torch.int64))
 
     def forward(self, drawn: Tensor, real: Tensor) -> Tensor:
@@ -86,14 +85,18 @@ class StatisticsLoss(nn.Module):
         statistics = view_statistics(drawn)
         ours = self._remember(self.drawn, 0, statistics.detach()).sort(0).values
         theirs = self._remember(self.real, 1, view_statistics(real).detach()).sort(0).values
-        rank = torch.searchsorted(ours.T.contiguous(), statistics.detach().T.contiguous())
-        place = (rank + 0.5) / len(ours) * len(theirs)
-        wanted = theirs.gather(0, place.long().clamp(max=len(theirs) - 1).T)
-        return ((statistics - wanted).abs() / theirs.std(0, correction=0).clamp_min(LEAST_SPREAD)).mean()
+        # Among equals the rank is the middle one: what is all alike is drawn to the middle of the real views.
+        values, ranked = statistics.detach().T.contiguous(), ours.T.contiguous()
+        rank = (torch.searchsorted(ranked, values) + torch.searchsorted(ranked, values, right=True)) / 2
+        wanted = theirs.gather(0, (rank / len(ours) * len(theirs)).long().clamp(max=len(theirs) - 1).T)
+        far = ((statistics - wanted).abs() / theirs.std(0, correction=0).clamp_min(LEAST_SPREAD)).mean()
+        return far * min(1.0, len(theirs) / DRAWN)  # of the first few real views, the spread says nothing
 
     def _remember(self, memory: Tensor, kind: int, values: Tensor) -> Tensor:
-        """All that is remembered, these values in the place of the oldest."""
-        seen = int(self.seen[kind])
-        memory[torch.arange(seen, seen + len(values), device=memory.device) % MEMORY] = values
-        self.seen[kind] += len(values)
-        return memory[: min(seen + len(values), MEMORY)]
+        """These values and all that was remembered; they then take the place of the oldest."""
+        seen, size = int(self.seen[kind]), len(memory)
+        known = torch.cat([memory[: min(seen, size)], values])
+        kept = values[-size:]
+        memory[torch.arange(seen, seen + len(kept), device=memory.device) % size] = kept
+        self.seen[kind] += len(kept)
+        return known

@@ -23,6 +23,7 @@ QUICK = TrainSettings(
     generator=GeneratorConfig(ngf=4, n_blocks=1, norm="none", local=4),
     weights=Weights(statistics=1.0),
     steps=6,
+    batch_size=2,
     crop=64,
     ndf=4,
     pool=3,
@@ -195,6 +196,8 @@ def test_too_little_memory_halves_the_batch_once_and_says_so(data, tmp_path, mon
 def test_what_cannot_be_is_refused():
     with pytest.raises(UsageError, match="crop 30: a multiple of 4, at least 32"):
         replace(QUICK, crop=30)
+    with pytest.raises(UsageError, match="batch 1 is too small"):
+        replace(QUICK, batch_size=1)
     with pytest.raises(UsageError, match="crop 32: at least 64 where statistics have a weight"):
         replace(QUICK, crop=32)
     with pytest.raises(UsageError, match="clouds 2: from 0 to 1"):

@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from fusionrs_builder.translate.view_statistics import FEATURES, LEAST, MEMORY, StatisticsLoss, view_statistics
+from fusionrs_builder.translate.view_statistics import DRAWN, FEATURES, LEAST, REAL, StatisticsLoss, view_statistics
 
 
 def views(n, seed=0, contrast=0.8, brightness=-0.4, smooth=3):
@@ -65,10 +65,39 @@ def test_its_slope_leads_to_the_real_views():
     assert abs(offset.item() + 0.6) < 0.05
 
 
+def test_a_training_with_its_memory_settles():
+    offset = torch.full((1,), 0.3, requires_grad=True)
+    optimizer, loss, found = torch.optim.Adam([offset], 0.01, betas=(0.5, 0.999)), StatisticsLoss(), []
+    for step in range(250):
+        optimizer.zero_grad()
+        loss(views(4, seed=2 * step) + offset, views(4, seed=2 * step + 1)).backward()
+        optimizer.step()
+        found.append(offset.item())
+    assert max(abs(value) for value in found[150:]) < 0.12
+
+
+def test_views_that_are_all_alike_are_drawn_to_the_middle():
+    real = torch.cat([views(8, seed=n, brightness=-0.9 + 0.2 * n) for n in range(6)])
+    middle = torch.full((32, 1, 64, 64), real.mean().item(), requires_grad=True)
+    StatisticsLoss()(middle, real).backward()
+    for tones in (-0.3, 0.3):
+        shifted = torch.full((32, 1, 64, 64), real.mean().item() + tones, requires_grad=True)
+        StatisticsLoss()(shifted, real).backward()
+        assert shifted.grad.sum() * tones > 0
+    assert middle.grad.sum().abs() < shifted.grad.sum().abs()
+
+
+def test_every_pixel_has_a_slope():
+    drawn = views(4).requires_grad_()
+    view_statistics(drawn).square().sum().backward()
+    assert (drawn.grad != 0).all()
+
+
 def test_its_memory_is_bounded_saved_and_resumed():
     loss, real, drawn = StatisticsLoss(), views(6), views(6, seed=1)
-    for _ in range(MEMORY // 6 + 2):
+    for _ in range(REAL // 6 + 2):
         loss(drawn, real)
+    assert (loss.real.shape, loss.drawn.shape) == ((REAL, FEATURES), (DRAWN, FEATURES))
     other = StatisticsLoss()
     other.load_state_dict(loss.state_dict())
     torch.testing.assert_close(other(drawn + 0.1, real), loss(drawn + 0.1, real))

@@ -140,7 +140,8 @@ class Objective(nn.Module, ABC):
         if self.weights.edge:
             losses["edge"] = self.weights.edge * edge_loss(drawn, batch.visible)
         if self.statistics is not None:
-            losses["statistics"] = self.weights.statistics * self.statistics(drawn, batch.infrared)
+            whole = drawn[: self.generator.with_context(len(drawn))]  # as views are drawn when training is over
+            losses["statistics"] = self.weights.statistics * self.statistics(whole, batch.infrared)
         return losses
 
     def _paired(self, batch: Batch) -> Losses:
