@@ -1,5 +1,6 @@
 """The score by which a training chooses its weights: never the loss, which no two objectives share."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -31,9 +32,9 @@ def validate(draw: Draw, data: TrainingData) -> dict[str, float] | None:
 
     Returns:
         `score`, the higher the better, and what it is made of. With pairs: the mean of `ssim` and `correlation` with
-        what was measured. Without: `edges`, the agreement of outlines with the RGB image, less `distance`, the mean
-        over the six statistics of the distance to the real infrared images, in their standard deviations; 1 apart
-        counts as nothing gained. None where too little was kept.
+        what was measured, each corpus counted alike. Without: `edges`, the agreement of outlines with the RGB image,
+        less `distance`, the mean over the six statistics of the distance to the real infrared images, in their standard
+        deviations; 1 apart counts as nothing gained. None where too little was kept.
     """
     if not data.validates():
         return None
@@ -43,13 +44,14 @@ def validate(draw: Draw, data: TrainingData) -> dict[str, float] | None:
 
 
 def _paired(draw: Draw, data: TrainingData, entries: Sequence[Entry]) -> dict[str, float]:
-    found = []
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for entry in entries:
         pair = decoded(data.store, entry)
         drawn = drawn_middle(draw, pair.rgb)
         a, b = (torch.from_numpy(view.astype(np.float64) / 255)[None, None] for view in (drawn, middle(pair.ir)))
-        found.append((float(ssim(a, b)), float(pearson(a, b))))
-    likeness, correlation = (float(value) for value in np.mean(found, axis=0))
+        found[entry.key.partition("/")[0]].append((float(ssim(a, b)), float(pearson(a, b))))
+    of_corpora = [np.mean(scores, axis=0) for scores in found.values()]
+    likeness, correlation = (float(value) for value in np.mean(of_corpora, axis=0))
     return {"score": (likeness + correlation) / 2, "ssim": likeness, "correlation": correlation}
 
 

@@ -32,6 +32,22 @@ def test_with_pairs_it_is_likeness_and_without_a_check_there_is_none(workspace):
     assert validate(luma, TrainingData()) is None
 
 
+def test_a_corpus_of_many_pairs_counts_no_more_than_one_of_few(workspace):
+    """Of the large corpus the luma is right, of the small one its negative."""
+    rows = []
+    for n in range(60):
+        rgb = scene(32, 32, n)
+        gray = pixels.gray_array(pixels.encode_png(rgb))
+        rows.append(record(str(n), rgb, gray, id=f"large/{n}", corpus="large"))
+        if n < 20:
+            rows.append(record(str(n), rgb, 255 - gray, id=f"small/{n}", corpus="small"))
+    fill(workspace, rows)
+    data = read([workspace.root], [workspace.root], "nir", paired=True)
+    corpora = [entry.key.partition("/")[0] for entry in data.checks["pairs"]]
+    assert corpora.count("large") > corpora.count("small") > 0
+    assert abs(validate(luma, data)["correlation"]) < 0.01
+
+
 def test_without_pairs_it_is_outlines_and_statistics(tmp_path):
     rng = np.random.default_rng(0)
     for n in range(60):
