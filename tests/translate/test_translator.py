@@ -161,8 +161,10 @@ def test_a_repository_name_that_is_none():
         load_translator("hf://a/b/c")
 
 
-def test_norm_none_sees_the_level(tmp_path):
-    checkpoint.save(tiny("none"), tmp_path / "n", "n", "lwir", "", {})
-    drawer = load_translator(str(tmp_path / "n"))
-    rgb = images(1) // 2
-    assert np.abs(drawer.translate(rgb).astype(int) - drawer.translate(rgb + 60)).mean() > 5
+def test_norm_none_sees_the_level_and_instance_norm_hardly(tmp_path):
+    rgb, moved = images(1) // 2, {}
+    for norm in ("none", "instance"):
+        checkpoint.save(tiny(norm), tmp_path / norm, "n", "lwir", "", {})
+        drawer = load_translator(str(tmp_path / norm))
+        moved[norm] = np.abs(drawer.translate(rgb).astype(int) - drawer.translate(rgb + 60)).mean()
+    assert moved["none"] > 3 > 5 * moved["instance"], moved
