@@ -3,7 +3,7 @@
     python -m benchmarks.shipped nir-small|lwir-small [--steps N] [--device auto] [--install]
 
 The run stands in build/translators/NAME and is gone on with when it was cut short; `--install` copies weights,
-configuration and card into the package. A step of near infrared takes some 0.3 s of one CPU core in bf16, one of
+configuration and card into the package. A step of near infrared takes some 0.4 s of one CPU core in bf16, one of
 long-wave infrared 0.7 s. What these recipes reached so far, and did not, is in docs/near-infrared.md.
 """
 

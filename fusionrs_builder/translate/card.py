@@ -136,7 +136,8 @@ def _objective(recipe: Mapping[str, Any]) -> str:
     used_by = USED[recipe["objective"]] + (PAIRED if recipe["records"]["pairs"] else ())
     weights = {name: weight for name, weight in recipe["weights"].items() if weight and name in used_by}
     if recipe["objective"] == "pix2pix" and "adversarial" not in weights:
-        likeness = f"{weights.get('structure', 0)} (1 - SSIM) + {weights.get('correlation', 0)} (1 - correlation)"
+        structure, whole = weights.get("structure", 0), weights.get("correlation", 0)
+        likeness = f"{structure} (1 - SSIM) + {whole} (1 - SSIM's structure term of the whole crop)"
         return f"Paired, without an adversary: L1 + {likeness}"
     used = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
     return f"{OBJECTIVE[recipe['objective']]}; least-squares PatchGAN; weights of the losses: {used}"

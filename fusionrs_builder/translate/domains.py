@@ -135,10 +135,6 @@ DECODED_BYTES = 1 << 30
 """Of decoded images that a store holds in memory: a crop of a large scene costs the decoding of all of it."""
 
 
-def _size(image: NDArray[np.uint8]) -> int:
-    return image.nbytes
-
-
 class Store:
     """Encoded images by the thousand at a few bytes of memory each; safe to read from several threads.
 

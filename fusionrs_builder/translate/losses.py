@@ -23,9 +23,7 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         float [N] in -1..1; 0 where either image is flat.
     """
-    a = a.flatten(1) - a.flatten(1).mean(1, keepdim=True)
-    b = b.flatten(1) - b.flatten(1).mean(1, keepdim=True)
-    va, vb, vab = (a * a).mean(1), (b * b).mean(1), (a * b).mean(1)
+    va, vb, vab = _variances(a, b)
     flat = (va < FLAT) | (vb < FLAT)
     return torch.where(flat, torch.zeros_like(vab), vab / (va * vb).clamp_min(FLAT**2).sqrt())
 
@@ -44,11 +42,16 @@ def tone_structure(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         float [N] in -1..1; 1 where both are flat.
     """
-    a = a.flatten(1) - a.flatten(1).mean(1, keepdim=True)
-    b = b.flatten(1) - b.flatten(1).mean(1, keepdim=True)
-    va, vb, vab = (a * a).mean(1), (b * b).mean(1), (a * b).mean(1)
+    va, vb, vab = _variances(a, b)
     c3 = 0.03**2 / 2
     return (vab + c3) / ((va * vb).clamp_min(FLAT**3).sqrt() + c3)
+
+
+def _variances(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each image, of its partner, and the covariance: [N, 1, H, W] twice -> [N] each."""
+    a = a.flatten(1) - a.flatten(1).mean(1, keepdim=True)
+    b = b.flatten(1) - b.flatten(1).mean(1, keepdim=True)
+    return (a * a).mean(1), (b * b).mean(1), (a * b).mean(1)
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:

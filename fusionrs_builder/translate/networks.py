@@ -121,9 +121,9 @@ class ResnetGenerator(nn.Module):
         if self.local is None:
             return self.model(x)  # type: ignore[no-any-return]
         alone = self.local(x) + luma(x)
-        if not self.training or len(x) == 1:
+        n = self.with_context(len(x)) if self.training else len(x)
+        if n == len(x):
             return torch.tanh(self.model[:-1](x) + alone)
-        n = self.with_context(len(x))
         # The ResNet learns what the local branch leaves over, and does not move it meanwhile.
         return torch.tanh(torch.cat([self.model[:-1](x[:n]) + alone[:n].detach(), alone[n:]]))
 

@@ -66,14 +66,18 @@ def test_its_slope_leads_to_the_real_views():
 
 
 def test_a_training_with_its_memory_settles():
-    offset = torch.full((1,), 0.3, requires_grad=True)
+    """With 256 drawn views remembered instead of `DRAWN` it swings by 0.22."""
+    offset, chance = torch.full((1,), 0.3, requires_grad=True), torch.Generator().manual_seed(0)
     optimizer, loss, found = torch.optim.Adam([offset], 0.01, betas=(0.5, 0.999)), StatisticsLoss(), []
-    for step in range(250):
+    for step in range(400):
         optimizer.zero_grad()
-        loss(views(4, seed=2 * step) + offset, views(4, seed=2 * step + 1)).backward()
+        drawn, real = (
+            views(4, seed=2 * step + kind) + 0.15 * torch.randn(4, 1, 1, 1, generator=chance) for kind in (0, 1)
+        )
+        loss(drawn + offset, real).backward()
         optimizer.step()
         found.append(offset.item())
-    assert max(abs(value) for value in found[150:]) < 0.12
+    assert max(abs(value) for value in found[200:]) < 0.12
 
 
 def test_views_that_are_all_alike_are_drawn_to_the_middle():

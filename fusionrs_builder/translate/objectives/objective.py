@@ -45,7 +45,7 @@ class Weights:
         statistics: distance of tones, outlines and grain of whole views from those of real ones (CycleGAN, CUT).
         paired: L1, structure and correlation with what the sensor measured, where there are pairs.
         structure: 1 - SSIM, beside the L1 of `paired`.
-        correlation: 1 - Pearson correlation, beside the L1 of `paired`.
+        correlation: 1 - `tone_structure`, which all but for dark images is the correlation, beside the L1 of `paired`.
     """
 
     adversarial: float = 1.0
