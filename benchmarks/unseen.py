@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         torch.set_num_threads(threads)
     recipe = replace(
         NIR,
+        context=NIR.context if chosen["local"] else None,
         generator=replace(NIR.generator, ngf=chosen["ngf"], n_blocks=chosen["blocks"], local=chosen["local"]),
         **{name: chosen[name] for name in ("steps", "exposure", "clouds")},
         device="cpu",

@@ -49,8 +49,9 @@ def translator() -> None:
 )  # fmt: skip
 @click.option(
     "--local", type=click.IntRange(0, 256), default=0, show_default=True,
-    help="channels of a branch that sees 7 pixels, beside the luma: for places never seen; batches of 2 or more",
+    help="channels of an expert that sees 7 pixels, for places foreign to the ResNet; of pairs, 4 or more a step",
 )  # fmt: skip
+@click.option("--context", metavar="REGEX", help="with --local: the ResNet learns from matching <corpus>/<key> only")
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="crops a step")
 @click.option("--crop", type=click.IntRange(32), default=256, show_default=True, help="side of a crop, pixels")
 @click.option("--learning-rate", type=float, default=2e-4, show_default=True, help="falls over the second half")

@@ -15,9 +15,6 @@ from torch import Tensor
 DARKEST = 1 / 16
 """Factor of the least light of `expose`."""
 
-FLAT = 0.5
-"""Spread, in grey levels, below which an image has become one tone: an instance norm of it has no bounded slope."""
-
 SHIFT, HOLE = 0.125, 0.5
 """Strengths of DiffAugment, shares of the side; those of the paper."""
 
@@ -75,10 +72,10 @@ def expose(both: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint
         rng: source of chance.
 
     Returns:
-        The same shape; the image as it was where nothing would be left to see.
+        The same shape.
     """
     darker: NDArray[np.uint8] = np.rint(both * np.exp(rng.uniform(np.log(DARKEST), 0))).astype(np.uint8)
-    return darker if darker[..., :3].std(axis=(0, 1)).max() >= FLAT else both
+    return darker
 
 
 def veil(both: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -100,6 +97,22 @@ def veil(both: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]
     white = 255 * rng.uniform(0.75, 1)
     veiled: NDArray[np.uint8] = np.rint(both * (1 - opacity) + white * opacity).astype(np.uint8)
     return veiled
+
+
+def dithered(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Noise of up to half a grey level, which an image of 8 bits cannot tell from none.
+
+    So no crop is of one tone, as open sea and clouds are: it has no variance for an instance norm to divide by.
+
+    Args:
+        images: float [N, C, H, W] in 0..1.
+        rng: source of chance.
+
+    Returns:
+        The same shape and range.
+    """
+    noise = torch.from_numpy(rng.random(tuple(images.shape), dtype=np.float32))
+    return images.add(noise.sub_(0.5).div_(255)).clamp_(0, 1)
 
 
 def diff_augment(images: Tensor, rng: np.random.Generator) -> Tensor:

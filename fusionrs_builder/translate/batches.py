@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionrs_builder.translate import training_data
-from fusionrs_builder.translate.augment import change_light, crop, expose, veil
+from fusionrs_builder.translate.augment import change_light, crop, dithered, expose, veil
+from fusionrs_builder.translate.domains import Store
+from fusionrs_builder.translate.networks import with_context
 from fusionrs_builder.translate.objectives.objective import Batch
-from fusionrs_builder.translate.training_data import TrainingData
+from fusionrs_builder.translate.training_data import Domain, Entry, TrainingData
 
 AHEAD = 4
 """Batches made ahead."""
@@ -30,6 +32,7 @@ def batches(
     data: TrainingData,
     start: int,
     *,
+    context: Domain | None,
     size: Callable[[], int],
     side: int,
     radiometric: float,
@@ -44,6 +47,8 @@ def batches(
     Args:
         data: to draw from.
         start: the first step.
+        context: pairs for the images of a batch that the ResNet draws (`networks.with_context`), in fair weather; None:
+            all pairs are for all images.
         size: images a batch, asked for each time.
         side: of the crops, pixels.
         radiometric: strength of `augment.change_light` on the visible side.
@@ -54,20 +59,31 @@ def batches(
         rank: of this process among those that train together.
     """
 
+    def seen(rgb: Tensor, rng: np.random.Generator) -> Tensor:
+        return dithered(change_light(rgb, radiometric, rng), rng) * 2 - 1
+
     def made(step: int) -> Batch:
         rng = chance(seed, DATA, step, rank)
         n = size()
-        pair = None
+        pair = familiar = None
         if len(data.pairs):
-            both = [_weather(_pair(data, side, rng), exposure, clouds, rng) for _ in range(n)]
+            own = with_context(n) if context is not None else 0
+            entries = [(context or data.pairs).draw(rng) for _ in range(own)]
+            entries += [data.pairs.draw(rng) for _ in range(n - own)]
+            fair = [_pair(data.store, entry, side, rng) for entry in entries]
+            both = fair[:own] + [_weather(each, exposure, clouds, rng) for each in fair[own:]]
             rgb, ir = _tensor([each[..., :3] for each in both]), _tensor([each[..., 3:] for each in both])
-            pair = (change_light(rgb, radiometric, rng) * 2 - 1, ir * 2 - 1)
+            pair = (seen(rgb, rng), ir * 2 - 1)
+            if context is not None:
+                known = [entry.key in own_keys and a is b for entry, a, b in zip(entries, fair, both, strict=True)]
+                familiar = torch.tensor(known).float()
         if pair and not unpaired:
-            return Batch(*pair, pair)
+            return Batch(*pair, pair, familiar)
         rgb = _tensor([crop([_visible(data, rng)], side, rng) for _ in range(n)])
         ir = _tensor([crop([_infrared(data, rng)], side, rng) for _ in range(n)])
-        return Batch(change_light(rgb, radiometric, rng) * 2 - 1, ir * 2 - 1, pair)
+        return Batch(seen(rgb, rng), ir * 2 - 1, pair)
 
+    own_keys = {entry.key for entry in context.all()} if context is not None else set()
     waiting: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(2, "batches") as pool:
         try:
@@ -82,9 +98,9 @@ def batches(
                 future.cancel()
 
 
-def _pair(data: TrainingData, side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _pair(store: Store, entry: Entry, side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """uint8 [side, side, 4]: R, G, B and the infrared."""
-    pair = training_data.decoded(data.store, data.pairs.draw(rng))
+    pair = training_data.decoded(store, entry)
     return crop([pair.rgb, pair.ir], side, rng)
 
 

@@ -85,6 +85,9 @@ USED = {
 """The losses of each objective, beside those of pairs."""
 
 
+EXPERTS = ", and beside it an expert that sees 7 pixels; a gate says for each image how far to trust which"
+
+
 def translator_card(
     checkpoint: Checkpoint, facts: Mapping[str, Any], sources: Sequence[Source], remarks: Sequence[str] = ()
 ) -> str:
@@ -106,7 +109,7 @@ def translator_card(
             "band": checkpoint.band,
             "name": checkpoint.name,
             "sha256": checkpoint.sha256,
-            "local": ", and a branch that sees 7 pixels beside the luma" if checkpoint.generator.get("local") else "",
+            "local": EXPERTS if checkpoint.generator.get("local") else "",
             "data": _data(recipe["records"], checkpoint.band),
             "sources": listed or "- not stated",
             "held_out": facts["held_out"],

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionrs_builder.translate.convolutions import WINOGRAD_CHANNELS, ColumnConv2d, WinogradConv2d
-from fusionrs_builder.translate.networks import ResidualBlock, ResnetGenerator, luma
+from fusionrs_builder.translate.networks import ResidualBlock, ResnetGenerator, luma, trust
 from fusionrs_builder.translate.protocol import Precision
 
 MIDDLE = 127.5
@@ -25,22 +25,23 @@ class Prepared(nn.Module):
 
     Attributes:
         context: the ResNet, without its tanh.
-        local: the branch that sees a few pixels, where the generator has one; the luma is added with it.
+        local: the expert that sees a few pixels, where the generator has one; the luma is added to what it draws.
+        gate: likewise; its votes say how far `context` is to be trusted.
     """
 
-    def __init__(self, context: nn.Sequential, local: nn.Sequential | None) -> None:
+    def __init__(self, context: nn.Sequential, local: nn.Sequential | None, gate: nn.Sequential | None) -> None:
         super().__init__()
-        self.context, self.local = context, local
+        self.context, self.local, self.gate = context, local, gate
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.drawn(self.context(x), self.local(x) if self.local is not None else None, x)
+        drawn = torch.tanh(self.context(x).float())
+        if self.local is None or self.gate is None:
+            return drawn
+        return self.mixed(drawn, self.local(x), trust(self.gate(x)), x)
 
-    def drawn(self, context: Tensor, local: Tensor | None, x: Tensor) -> Tensor:
-        """What the parts make together, pixel by pixel."""
-        drawn = context.float()
-        if local is not None:
-            drawn = drawn + local.float() + luma(x.float()) / MIDDLE
-        return torch.tanh(drawn)
+    def mixed(self, context: Tensor, local: Tensor, trusted: Tensor, x: Tensor) -> Tensor:
+        """What is drawn in the end, pixel by pixel, of what the ResNet draws and the local expert adds to the luma."""
+        return torch.lerp(torch.tanh(local.float() + luma(x.float()) / MIDDLE), context, trusted)
 
 
 def prepared(network: ResnetGenerator, device: torch.device, precision: Precision) -> Prepared:
@@ -51,13 +52,11 @@ def prepared(network: ResnetGenerator, device: torch.device, precision: Precisio
         device: to run on.
         precision: of the convolutions.
     """
-    made = Prepared(copy.deepcopy(network.model[:-1]), copy.deepcopy(network.local)).eval().requires_grad_(False)
-    for branch in (made.context, made.local):
-        if branch is not None:
-            first = branch[1]
-            if not isinstance(first, nn.Conv2d):
-                raise TypeError("the second layer of a generator is its first convolution, after the padding")
-            first.weight /= MIDDLE
+    context, local, gate = copy.deepcopy((network.model[:-1], network.local, network.gate))
+    made = Prepared(context, local, gate).eval().requires_grad_(False)
+    for branch in made.children():
+        first = next(layer for layer in branch.modules() if isinstance(layer, nn.Conv2d))
+        first.weight /= MIDDLE
     for layer in made.modules():
         if precision == "bf16" and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.to(torch.bfloat16)

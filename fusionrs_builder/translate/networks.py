@@ -2,6 +2,10 @@
 
 c7s1-k, d2k, d4k, n x R4k, u2k, uk, c7s1-out, tanh: in the paper's own words. Parameter names and shapes are those of
 the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix, `ResnetGenerator`): its checkpoints fit as they are.
+
+A ResNet knows places like those it learnt from, and is worse than none elsewhere. So it may have a second expert beside
+it, which goes by colour and finest texture alone, and a gate that tells images of the kind the ResNet learnt from
+(`TrainSettings.context`) from all others, and mixes what both draw accordingly.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,9 +16,8 @@ from torch import Tensor, nn
 
 Norm = Literal["instance", "batch", "none"]
 
-LEFT_OUT = 0.5
-"""Share of the images of a training step, the last of them, that are drawn without the ResNet, where there is a local
-branch. Of a single image none is."""
+GATE = (16, 32, 32, 32)
+"""Channels of the gate's convolutions."""
 
 MULTIPLE = 4
 """Two stride-2 steps down and up: height and width must be multiples of this."""
@@ -31,10 +34,9 @@ class GeneratorConfig:
         n_blocks: residual blocks.
         norm: `instance` as in the paper, which forgets how bright an image is on the whole; `batch`, whose fixed
             statistics at translation keep it; `none`. Convolutions have a bias unless a batch norm follows.
-        local: channels of a second branch that sees 7 pixels only; 0: none, as in the paper. What it draws, what the
-            ResNet draws and the luma of the input are added before the tanh. In training the ResNet is left out of half
-            of the images, from which the local branch learns to do by itself, which is what holds in places the ResNet
-            never saw; from the other half the ResNet learns what the local branch leaves over.
+        local: channels of a second expert that sees 7 pixels only; 0: none, as in the paper. A gate says how likely an
+            image is of the kind the ResNet learnt from, and what both draw is mixed accordingly. In training the ResNet
+            draws the first half of the images, the local expert the others.
     """
 
     in_channels: int = 3
@@ -59,6 +61,8 @@ class GeneratorConfig:
             )
         if wrong:
             raise ValueError(f"not a generator: {', '.join(wrong)}")
+        if self.local and self.norm == "batch":
+            raise ValueError("a local expert beside batch norm: its statistics would be those of images it never drew")
 
 
 class ResidualBlock(nn.Module):
@@ -110,26 +114,26 @@ class ResnetGenerator(nn.Module):
         self.model = nn.Sequential(*layers)
         if norm == "none":
             _keep_the_signal(layers)
-        self.local = None
-        if config.local:
-            self.local = local_branch(config.local)
-            # At first what is drawn is the luma itself, all but a constant.
-            for last in (layers[-2], self.local[-1]):
-                nn.init.normal_(last.weight, 0, 1e-3)  # type: ignore[arg-type]
+        self.local = local_expert(config.local) if config.local else None
+        self.gate = gate() if config.local else None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.local is None:
+        if self.local is None or self.gate is None:
             return self.model(x)  # type: ignore[no-any-return]
-        alone = self.local(x) + luma(x)
-        n = self.with_context(len(x)) if self.training else len(x)
-        if n == len(x):
-            return torch.tanh(self.model[:-1](x) + alone)
-        # The ResNet learns what the local branch leaves over, and does not move it meanwhile.
-        return torch.tanh(torch.cat([self.model[:-1](x[:n]) + alone[:n].detach(), alone[n:]]))
+        if self.training:
+            n = with_context(len(x))
+            return torch.cat([self.model(x[:n]), self.by_colour(x[n:])])
+        return torch.lerp(self.by_colour(x).float(), self.model(x).float(), trust(self.gate(x)))
 
-    def with_context(self, images: int) -> int:
-        """How many of the images of a training step, the first of them, are drawn with the ResNet."""
-        return images if self.local is None or images == 1 else round(images * (1 - LEFT_OUT))
+    def by_colour(self, x: Tensor) -> Tensor:
+        """What the local expert draws."""
+        assert self.local is not None
+        return torch.tanh(self.local(x) + luma(x))
+
+
+def with_context(images: int) -> int:
+    """How many images of a training step, the first of them, the ResNet draws, and the local expert the others."""
+    return (images + 1) // 2
 
 
 def _keep_the_signal(layers: list[nn.Module]) -> None:
@@ -154,12 +158,38 @@ def _keep_the_signal(layers: list[nn.Module]) -> None:
                 nn.init.zeros_(zero)  # type: ignore[arg-type]
 
 
-def local_branch(channels: int) -> nn.Sequential:
-    """Three 3 x 3 convolutions with reflection padding, then 1 x 1: [N, 3, H, W] -> [N, 1, H, W]."""
+def local_expert(channels: int) -> nn.Sequential:
+    """Three 3 x 3 convolutions with reflection padding, then 1 x 1: [N, 3, H, W] -> [N, 1, H, W].
+
+    It starts as nothing beside the luma, to which it is added before the tanh.
+    """
     layers: list[nn.Module] = []
     for before in (3, channels, channels):
         layers += [nn.ReflectionPad2d(1), nn.Conv2d(before, channels, 3), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, nn.Conv2d(channels, 1, 1))
+    last = nn.Conv2d(channels, 1, 1)
+    nn.init.normal_(last.weight, 0, 1e-3)
+    return nn.Sequential(*layers, last)
+
+
+def gate() -> nn.Sequential:
+    """Four 3 x 3 convolutions of stride 2, then 1 x 1: [N, 3, H, W] -> votes [N, 1, h, w], each of 31 pixels."""
+    layers: list[nn.Module] = []
+    for before, after in zip((3, *GATE), GATE, strict=False):
+        layers += [nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3, stride=2), nn.ReLU(inplace=True)]
+    last = nn.Conv2d(GATE[-1], 1, 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+    return nn.Sequential(*layers, last)
+
+
+def verdict(votes: Tensor) -> Tensor:
+    """Votes [N, 1, h, w] -> float [N, 1, 1, 1]: the log odds that an image is of the kind the ResNet learnt from."""
+    return votes.float().mean((1, 2, 3), keepdim=True)
+
+
+def trust(votes: Tensor) -> Tensor:
+    """Votes [N, 1, h, w] -> float [N, 1, 1, 1] in 0..1: the share of the ResNet in what is drawn of each image."""
+    return verdict(votes).sigmoid()
 
 
 def luma(rgb: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from fusionrs_builder.translate.convolutions import ColumnConv2d, WinogradConv2d
 from fusionrs_builder.translate.inference import Prepared
-from fusionrs_builder.translate.networks import ResidualBlock
+from fusionrs_builder.translate.networks import ResidualBlock, trust
 
 STRIP_PIXELS = {"cpu": 2**17, "cuda": 2**21}
 """Pixels of the scene in a strip. The layers before and after the blocks take some 12 x ngf bytes for each of them; on
@@ -59,10 +59,14 @@ def draw_in_strips(network: Prepared, x: Tensor, strip_pixels: int | None = None
     """
     strips = _Strips(x, strip_pixels or STRIP_PIXELS[x.device.type])
     context = strips.through(network.context)
-    local = None if network.local is None else strips.through(network.local)
+    drawn = Map(strips.height, lambda a, b: torch.tanh(context.rows(a, b).float()))
+    if network.local is None or network.gate is None:
+        return torch.cat(list(strips.of(drawn)), 2)
+    local, votes = strips.through(network.local), strips.through(network.gate)
+    trusted = trust(torch.cat(list(strips.of(votes)), 2))
 
     def rows(a: int, b: int) -> Tensor:
-        return network.drawn(context.rows(a, b), None if local is None else local.rows(a, b), x[:, :, a:b])
+        return network.mixed(drawn.rows(a, b), local.rows(a, b), trusted, x[:, :, a:b])
 
     return torch.cat(list(strips.of(Map(strips.height, rows))), 2)
 

@@ -50,6 +50,8 @@ class TrainSettings:
             `pix2pix` for pairs alone.
         generator: what is trained.
         weights: of the losses.
+        context: regular expression searched in `<corpus>/<corpus_key>`: the pairs the ResNet learns from, where there
+            is a local expert beside it, which learns from all; those with many scenes. None without a local expert.
         steps: after how many to stop.
         batch_size: images a step, in each process.
         crop: side of the crops, pixels; smaller images are mirrored to this size.
@@ -60,7 +62,8 @@ class TrainSettings:
         pool: drawn images kept for the discriminators.
         diff_augment: whether discriminators see everything through DiffAugment.
         radiometric: strength of the changes of light and colour of the RGB side; 0: none.
-        exposure: share of the pairs shown with less light, both views alike; for reflected bands (NIR, SWIR) only.
+        exposure: share of the pairs shown with less light, both views alike; for reflected bands (NIR, SWIR) only. Not
+            of those the ResNet learns from where there is a local expert beside it: that one is for foul weather.
         clouds: share of the pairs shown under clouds, likewise.
         ema: decay of the mean of the weights, a step.
         validate_every: steps between validations, after each of which the state is saved.
@@ -72,6 +75,7 @@ class TrainSettings:
     objective: Literal["cyclegan", "cut", "pix2pix"] = "cyclegan"
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     weights: Weights = field(default_factory=Weights)
+    context: str | None = None
     steps: int = 20_000
     batch_size: int = 1
     crop: int = 256
@@ -99,10 +103,16 @@ class TrainSettings:
             raise UsageError(f"{self.objective} without its adversary learns nothing: give adversarial a weight")
         if self.crop % 4 or self.crop < 32:
             raise UsageError(f"crop {self.crop}: a multiple of 4, at least 32")
-        if self.generator.local and self.batch_size < 2:
+        if self.generator.local and self.objective != "pix2pix":
             raise UsageError(
-                f"batch {self.batch_size} is too small: half of it is for the local branch, half for the ResNet"
+                f"a local expert learns from pairs alone: give the objective pix2pix, not {self.objective}"
             )
+        if bool(self.generator.local) != (self.context is not None):
+            raise UsageError(
+                "a local expert and a context, the pairs that are not for it but for the ResNet, need each other"
+            )
+        if self.generator.local and self.batch_size < 2:
+            raise UsageError("batch 1: half of it is for the local expert, half for the ResNet")
         if self.objective != "pix2pix" and self.weights.statistics and self.crop < view_statistics.LEAST:
             raise UsageError(f"crop {self.crop}: at least {view_statistics.LEAST} where statistics have a weight")
         for name, low, high in (("exposure", 0, 1), ("clouds", 0, 1), ("beta1", 0, 0.999), ("ema", 0, 1)):
@@ -162,6 +172,7 @@ def train(
     assert drawing is not None
     best: dict[str, Any] = {"score": -math.inf, "step": 0, "weights": None, "since": 0}
     step, seconds, size = 0, 0.0, settings.batch_size
+    least = 2 if settings.generator.local else 1
 
     if settings.patience is not None and not data.validates():
         raise UsageError("patience needs a validation score, and there are too few records to keep some for it")
@@ -191,6 +202,7 @@ def train(
     stream = batches(
         data,
         step,
+        context=data.pairs.matching(settings.context) if settings.context is not None else None,
         size=lambda: size,
         side=settings.crop,
         radiometric=settings.radiometric,
@@ -219,7 +231,7 @@ def train(
                 losses |= mistakes
         except torch.OutOfMemoryError as error:
             # Processes that train together must take the same steps: none may go back by itself.
-            if size == 1 or size < settings.batch_size or world > 1:
+            if size // 2 < least or size < settings.batch_size or world > 1:
                 raise FusionError(
                     f"out of memory with {size} images a step: give a smaller batch, crop or ngf"
                 ) from error
@@ -301,7 +313,8 @@ def _on(batch: Batch, device: torch.device, size: int) -> Batch:
         return images[:size].to(device, memory_format=torch.channels_last)
 
     pair = None if batch.pair is None else (moved(batch.pair[0]), moved(batch.pair[1]))
-    return Batch(moved(batch.visible), moved(batch.infrared), pair)
+    familiar = None if batch.familiar is None else batch.familiar[:size].to(device)
+    return Batch(moved(batch.visible), moved(batch.infrared), pair, familiar)
 
 
 def follow(mean: nn.Module, network: nn.Module, decay: float) -> None:

@@ -55,6 +55,23 @@ class Domain:
     def all(self) -> list[Entry]:
         return [entry for corpus in sorted(self.corpora) for entry in self.corpora[corpus]]
 
+    def matching(self, regex: str) -> "Domain":
+        """The entries whose key matches.
+
+        Raises:
+            UsageError: it is no regular expression, or matches nothing or all.
+        """
+        wanted, found = pattern(regex), Domain()
+        assert wanted is not None
+        for corpus, entries in self.corpora.items():
+            for entry in entries:
+                if wanted.search(entry.key):
+                    found.add(corpus, entry)
+        if len(found) in (0, len(self)):
+            some = "all of the pairs that are learnt from have" if len(found) else "no pair that is learnt from has"
+            raise UsageError(f"{some} a key that matches {regex!r}: name some, and leave some")
+        return found
+
     def draw(self, rng: np.random.Generator) -> Entry:
         """An entry; its corpus is chosen by the root of its size in bytes, lest the largest drown the rest."""
         names = sorted(self.corpora)

@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 import torch
 
+from fusionrs_builder import pixels
 from fusionrs_builder.translate.batches import batches
 from fusionrs_builder.translate.training_data import read
 from tests.translate.test_train import folders
 
-OPTIONS = {"size": lambda: 2, "side": 32, "radiometric": 0.5, "exposure": 0.5, "clouds": 0.5, "seed": 3}
+OPTIONS = {
+    "context": None,
+    "size": lambda: 2,
+    "side": 32,
+    "radiometric": 0.5,
+    "exposure": 0.5,
+    "clouds": 0.5,
+    "seed": 3,
+}
 
 
 @pytest.fixture
@@ -67,3 +76,17 @@ def test_a_damaged_image_says_so(tmp_path):
         path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(Exception, match=r"visible/\d+.png: the image is damaged"):
         taken(data, 0, 1)
+
+
+def test_half_of_a_batch_is_of_the_context_and_the_rest_of_all(tmp_path):
+    visible, infrared = folders(tmp_path)
+    black = pixels.encode_png(np.zeros((48, 48, 3), np.uint8))
+    (tmp_path / "visible" / "1.png").write_bytes(black)
+    data = read(visible, infrared, "nir", paired=True)
+    options = {"radiometric": 0.0, "exposure": 0.0, "clouds": 0.0, "size": lambda: 8, "unpaired": False}
+    found = taken(data, 0, 6, context=data.pairs.matching("visible/1$"), **options)
+    for batch in found:
+        assert torch.equal(batch.familiar == 1, batch.pair[0].amax((1, 2, 3)) < -0.95)
+    dark = torch.stack([batch.pair[0].amax((1, 2, 3)) < -0.95 for batch in found])
+    assert dark[:, :4].all()
+    assert 0 <= dark[:, 4:].float().mean() < 0.5

@@ -74,14 +74,16 @@ def test_prepared_draws_what_was_trained_and_changes_nothing_of_it(norm):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_local_branch_and_the_luma_are_added(precision):
+def test_what_both_experts_draw_is_mixed(precision):
     network, rgb = tiny(local=8), image(2)
     with torch.no_grad():
         expected = network(rgb.float() / 127.5 - 1)
         drawn = prepared(network, CPU, precision)(centred(rgb, precision))
     apart = (drawn - expected).abs() * 127.5
     assert apart.mean() < (0.01 if precision == "fp32" else 1)
-    assert (expected - network.model(rgb.float() / 127.5 - 1)).abs().mean() > 0.1
+    with torch.no_grad():
+        for expert in (network.model, network.by_colour):
+            assert (expected - expert(rgb.float() / 127.5 - 1)).abs().mean() > 0.1
 
 
 def test_what_is_fast_is_used_where_it_is():

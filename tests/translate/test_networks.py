@@ -102,51 +102,65 @@ def test_a_wrong_shape_is_named(wrong):
         GeneratorConfig(**wrong)
 
 
-def test_a_local_branch_and_the_luma_are_added_before_the_tanh():
+def test_what_is_drawn_is_a_mixture_by_the_votes_of_the_gate():
     network, x = tiny(local=8), torch.rand(2, 3, 32, 48) * 2 - 1
     luma = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
     with torch.no_grad():
-        torch.testing.assert_close(network(x), torch.tanh(network.model[:-1](x) + network.local(x) + luma))
-    assert {key for key in shapes(network) if not key.startswith("local.")} == set(shapes(tiny()))
+        votes = network.gate(x)
+        trust = torch.sigmoid(votes.mean((1, 2, 3))).view(2, 1, 1, 1)
+        experts = network.model(x), torch.tanh(network.local(x) + luma)
+        torch.testing.assert_close(network(x), trust * experts[0] + (1 - trust) * experts[1])
+    assert votes.shape == (2, 1, 2, 3)
+    others = ("local.", "gate.")
+    assert {key for key in shapes(network) if not key.startswith(others)} == set(shapes(tiny()))
 
 
-def test_the_local_branch_sees_7_pixels():
-    network, x = tiny(local=8), torch.rand(1, 3, 32, 32, requires_grad=True)
-    network.local(x)[0, 0, 16, 16].backward()
+def sees(network, size):
+    x = torch.rand(1, 3, size, size, requires_grad=True)
+    drawn = network(x)
+    drawn[0, 0, drawn.shape[2] // 2, drawn.shape[3] // 2].backward()
     rows = x.grad[0].abs().sum((0, 2)).nonzero().flatten()
-    assert rows.max() - rows.min() + 1 <= 7
+    return int(rows.max() - rows.min() + 1)
 
 
-def test_at_first_it_draws_the_luma_but_for_a_constant():
+def test_the_local_expert_sees_7_pixels_and_a_vote_31():
+    assert 5 <= sees(tiny(local=8).local, 32) <= 7
+    assert 25 <= sees(tiny(local=8).gate, 128) <= 31
+
+
+def test_at_first_the_local_expert_draws_the_luma_and_the_gate_trusts_both_alike():
     torch.manual_seed(0)
-    network, x = ResnetGenerator(GeneratorConfig(ngf=8, n_blocks=1, norm="none", local=8)), torch.rand(2, 3, 32, 32)
+    network, x = ResnetGenerator(GeneratorConfig(ngf=8, n_blocks=1, local=8)).eval(), torch.rand(2, 3, 32, 32)
     luma = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
-    assert (torch.atanh(network(x)) - luma).std() < 0.02
-
-
-def test_what_is_drawn_with_the_resnet_does_not_move_the_local_branch():
-    network, x = tiny(local=8).train(), torch.rand(4, 3, 16, 16)
-    network(x)[:2].sum().backward()
-    assert not network.local[1].weight.grad.any()
-    assert network.model[1].weight.grad.any()
-    network.zero_grad()
-    network(x)[2:].sum().backward()
-    assert network.local[1].weight.grad.any()
-    assert not network.model[1].weight.grad.any()
-
-
-@pytest.mark.parametrize(("images", "with_context"), [(1, 1), (2, 1), (5, 2), (8, 4)])
-def test_in_training_the_resnet_is_left_out_of_half_of_the_images(images, with_context):
-    network, x = tiny(local=8).train(), torch.rand(images, 3, 16, 16)
     with torch.no_grad():
-        drawn, whole = network(x), network.eval()(x)
-        alone = torch.tanh(network.local(x) + 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:])
-    torch.testing.assert_close(drawn[:with_context], whole[:with_context])
-    torch.testing.assert_close(drawn[with_context:], alone[with_context:])
-    assert (whole - alone).abs().max() > 1e-3
+        local = network.by_colour(x)
+        assert (torch.atanh(local) - luma).std() < 0.02
+        torch.testing.assert_close(network(x), (network.model(x) + local) / 2)
 
 
-def test_a_local_branch_is_of_rgb_to_one_channel():
+@pytest.mark.parametrize(("images", "first"), [(2, 1), (5, 3), (8, 4)])
+def test_in_training_the_resnet_draws_the_first_half_and_the_local_expert_the_others(images, first):
+    network, x = tiny(local=8).train(), torch.rand(images, 3, 16, 16)
+    drawn = network(x)
+    torch.testing.assert_close(drawn[:first], network.model(x[:first]))
+    torch.testing.assert_close(drawn[first:], network.by_colour(x[first:]))
+    for own, which in (("model", slice(first)), ("local", slice(first, None))):
+        network.zero_grad()
+        network(x)[which].sum().backward()
+        moved = {
+            name
+            for name, part in network.named_children()
+            if any(p.grad is not None and p.grad.any() for p in part.parameters())
+        }
+        assert moved == {own}
+
+
+def test_a_local_expert_is_not_put_beside_batch_norm():
+    with pytest.raises(ValueError, match="local expert beside batch norm"):
+        GeneratorConfig(norm="batch", local=8)
+
+
+def test_a_local_expert_is_of_rgb_to_one_channel():
     with pytest.raises(ValueError, match="local = 8 of 1 -> 3 channels"):
         GeneratorConfig(in_channels=1, out_channels=3, local=8)
 

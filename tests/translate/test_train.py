@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from fusionrs_builder.translate.training_data import TrainingData, read
 
 QUICK = TrainSettings(
     objective="cyclegan",
-    generator=GeneratorConfig(ngf=4, n_blocks=1, norm="none", local=4),
+    generator=GeneratorConfig(ngf=4, n_blocks=1, norm="none"),
     weights=Weights(statistics=1.0),
     steps=6,
     batch_size=2,
@@ -59,9 +60,15 @@ def flat(network):
     return torch.cat([tensor.flatten() for tensor in network.state_dict().values()])
 
 
-@pytest.mark.parametrize("objective", ["cyclegan", "cut", "pix2pix"])
-def test_a_training_cut_short_goes_on_to_the_same_weights_bit_for_bit(data, tmp_path, objective):
-    settings = replace(QUICK, objective=objective)
+EXPERTS = replace(
+    QUICK, objective="pix2pix", generator=GeneratorConfig(ngf=4, n_blocks=1, local=4), context="visible/1", batch_size=4
+)
+
+
+@pytest.mark.parametrize(
+    "settings", [*(replace(QUICK, objective=name) for name in ("cyclegan", "cut", "pix2pix")), EXPERTS]
+)
+def test_a_training_cut_short_goes_on_to_the_same_weights_bit_for_bit(data, tmp_path, settings):
     whole, facts = train(data, settings, tmp_path / "whole")
 
     def kill(told):
@@ -193,11 +200,31 @@ def test_too_little_memory_halves_the_batch_once_and_says_so(data, tmp_path, mon
         train(data, settings, tmp_path / "b")
 
 
+def test_with_experts_no_batch_becomes_too_small_to_be_shared(data, tmp_path, monkeypatch):
+    def losses(self, batch, rng):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(training.OBJECTIVES["pix2pix"], "generator_losses", losses)
+    with pytest.raises(FusionError, match="out of memory with 2 images a step"):
+        train(data, EXPERTS, tmp_path)
+
+
+@pytest.mark.parametrize("wrong", ["nothing like it", "(", "visible"])
+def test_a_context_that_names_no_pair_is_refused(data, tmp_path, wrong):
+    with pytest.raises(UsageError, match=re.escape(repr(wrong))):
+        train(data, replace(EXPERTS, context=wrong), tmp_path)
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(UsageError, match="crop 30: a multiple of 4, at least 32"):
         replace(QUICK, crop=30)
-    with pytest.raises(UsageError, match="batch 1 is too small"):
-        replace(QUICK, batch_size=1)
+    with pytest.raises(UsageError, match="batch 1: half of it is for the local expert"):
+        replace(EXPERTS, batch_size=1)
+    with pytest.raises(UsageError, match="a local expert learns from pairs alone: give the objective pix2pix, not cut"):
+        replace(EXPERTS, objective="cut")
+    for one in ({"generator": QUICK.generator}, {"context": None}):
+        with pytest.raises(UsageError, match="a local expert and a context.* need each other"):
+            replace(EXPERTS, **one)
     with pytest.raises(UsageError, match="crop 32: at least 64 where statistics have a weight"):
         replace(QUICK, crop=32)
     with pytest.raises(UsageError, match="clouds 2: from 0 to 1"):

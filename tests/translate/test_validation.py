@@ -67,3 +67,21 @@ def test_without_pairs_it_is_outlines_and_statistics(tmp_path):
     assert near["edges"] > 0.95 > abs(far["edges"])
     assert near["distance"] < gray["distance"] < far["distance"]
     assert near["score"] > gray["score"] > far["score"]
+
+
+def test_a_few_saturated_pixels_are_no_gulf(tmp_path):
+    rng = np.random.default_rng(0)
+    for n in range(60):
+        view = rng.integers(60 + n, 100 + 2 * n, (32, 32)).astype(np.uint8)
+        view[0, : n % 3] = 255
+        for name, image in (("v", np.dstack([view] * 3)), ("i", view)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{n}.png").write_bytes(pixels.encode_png(image))
+    data = read([str(tmp_path / "v")], [str(tmp_path / "i")], "lwir", paired=False)
+
+    def glint(rgb):
+        drawn = luma(rgb).clone()
+        drawn[..., 0, :] = 1
+        return drawn
+
+    assert 0.5 < validate(glint, data)["distance"] < 5

@@ -20,7 +20,7 @@ class CycleGAN(Objective):
 
     def __init__(self, shape: Shape, weights: Weights) -> None:
         super().__init__(shape, weights)
-        self.back = ResnetGenerator(replace(shape.generator, in_channels=1, out_channels=3, local=0))
+        self.back = ResnetGenerator(replace(shape.generator, in_channels=1, out_channels=3))
         self.judge_infrared = PatchDiscriminator(1, shape.ndf)
         self.judge_visible = PatchDiscriminator(3, shape.ndf)
         self.infrared_pool, self.visible_pool = self._pool(1), self._pool(3)

@@ -25,11 +25,13 @@ class Batch(NamedTuple):
         visible: [N, 3, S, S].
         infrared: [N, 1, S, S], of other places unless the data are paired throughout.
         pair: [N, 3, S, S] and [N, 1, S, S] of the same places; None without paired data.
+        familiar: [N], 1 where a pair is like those the ResNet draws, in fair weather, else 0; with a local expert only.
     """
 
     visible: Tensor
     infrared: Tensor
     pair: tuple[Tensor, Tensor] | None = None
+    familiar: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,7 @@ class Objective(nn.Module, ABC):
         if self.weights.edge:
             losses["edge"] = self.weights.edge * edge_loss(drawn, batch.visible)
         if self.statistics is not None:
-            whole = drawn[: self.generator.with_context(len(drawn))]  # as views are drawn when training is over
-            losses["statistics"] = self.weights.statistics * self.statistics(whole, batch.infrared)
+            losses["statistics"] = self.weights.statistics * self.statistics(drawn, batch.infrared)
         return losses
 
     def _paired(self, batch: Batch) -> Losses:

@@ -5,10 +5,12 @@ With `adversarial` 0 it is plain regression of the measured view.
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from fusionrs_builder.translate.discriminator import PatchDiscriminator
 from fusionrs_builder.translate.losses import paired_loss
+from fusionrs_builder.translate.networks import verdict
 from fusionrs_builder.translate.objectives.objective import Batch, Losses, Objective, Shape, Weights
 
 
@@ -28,6 +30,10 @@ class Pix2Pix(Objective):
         drawn = self.generator(rgb)
         loss = paired_loss(drawn, measured, self.weights.structure, self.weights.correlation)
         losses = {"paired": self.weights.paired * loss}
+        if batch.familiar is not None:
+            assert self.generator.gate is not None
+            found = verdict(self.generator.gate(rgb)).flatten()
+            losses["gate"] = F.binary_cross_entropy_with_logits(found, batch.familiar)
         self._last = rgb, measured, drawn.detach().float()
         if self.judge is not None:
             losses["infrared"] = self._fools(self.judge, torch.cat([rgb, drawn.float()], 1), rng)

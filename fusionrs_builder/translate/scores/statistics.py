@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from fusionrs_builder.translate.quality import gradient_magnitude, ir_quality
 from fusionrs_builder.translate.scores.intervals import Score, interval, resamples
 
-SATURATION_UNIT = 0.01
-"""Real frames are seldom saturated: their standard deviation would make a gulf of a few pixels."""
-
 STATISTICS = ("intensity", "contrast", "entropy", "edges", "laplacian", "saturation")
+
+LEAST_SPREAD = {name: 0.01 if name == "saturation" else 0.0 for name in STATISTICS}
+"""`least` of `gaps`. Real frames are seldom saturated: their standard deviation would make a gulf of a few pixels."""
 
 
 def statistics(view: NDArray[np.uint8]) -> dict[str, float]:
