@@ -40,7 +40,8 @@ NIR = TrainSettings(
     ema=0.995,
     validate_every=300,
 )
-"""Regression of what was measured. Sunlight and clouds vary, because four of the six sources are one scene each."""
+"""Regression of what was measured. The ResNet learns from the one source of many dates; for the local expert
+sunlight and clouds vary, because four of the other six are one scene each."""
 
 LWIR = TrainSettings(
     objective="cut",

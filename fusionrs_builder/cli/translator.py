@@ -49,7 +49,7 @@ def translator() -> None:
 )  # fmt: skip
 @click.option(
     "--local", type=click.IntRange(0, 256), default=0, show_default=True,
-    help="channels of an expert that sees 7 pixels, for places foreign to the ResNet; of pairs, 4 or more a step",
+    help="channels of an expert that sees 7 pixels, for places foreign to the ResNet; with --context, of pairs",
 )  # fmt: skip
 @click.option("--context", metavar="REGEX", help="with --local: the ResNet learns from matching <corpus>/<key> only")
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="crops a step")

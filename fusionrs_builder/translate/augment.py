@@ -74,8 +74,7 @@ def expose(both: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint
     Returns:
         The same shape.
     """
-    darker: NDArray[np.uint8] = np.rint(both * np.exp(rng.uniform(np.log(DARKEST), 0))).astype(np.uint8)
-    return darker
+    return np.rint(both * np.exp(rng.uniform(np.log(DARKEST), 0))).astype(np.uint8)  # type: ignore[no-any-return]
 
 
 def veil(both: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -102,7 +101,8 @@ def veil(both: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]
 def dithered(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Noise of up to half a grey level, which an image of 8 bits cannot tell from none.
 
-    So no crop is of one tone, as open sea and clouds are: it has no variance for an instance norm to divide by.
+    So no crop that a generator draws from is of one tone, as open sea and clouds are: there an instance norm has no
+    variance to divide by.
 
     Args:
         images: float [N, C, H, W] in 0..1.

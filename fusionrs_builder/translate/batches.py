@@ -52,12 +52,13 @@ def batches(
         size: images a batch, asked for each time.
         side: of the crops, pixels.
         radiometric: strength of `augment.change_light` on the visible side.
-        exposure: share of the pairs that get less light, `augment.expose`.
-        clouds: share of the pairs that get clouds, `augment.veil`.
+        exposure: share of the pairs, all but those the ResNet draws, that get less light, `augment.expose`.
+        clouds: share of them that get clouds, `augment.veil`.
         unpaired: fill `visible` and `infrared`; else they are the pair.
         seed: of all chance.
         rank: of this process among those that train together.
     """
+    own_keys = {entry.key for entry in context.all()} if context is not None else set()
 
     def seen(rgb: Tensor, rng: np.random.Generator) -> Tensor:
         return dithered(change_light(rgb, radiometric, rng), rng) * 2 - 1
@@ -70,20 +71,20 @@ def batches(
             own = with_context(n) if context is not None else 0
             entries = [(context or data.pairs).draw(rng) for _ in range(own)]
             entries += [data.pairs.draw(rng) for _ in range(n - own)]
-            fair = [_pair(data.store, entry, side, rng) for entry in entries]
-            both = fair[:own] + [_weather(each, exposure, clouds, rng) for each in fair[own:]]
+            both = [_pair(data.store, entry, side, rng) for entry in entries]
+            fair = [True] * n
+            for at in range(own, n):
+                both[at], fair[at] = _weather(both[at], exposure, clouds, rng)
             rgb, ir = _tensor([each[..., :3] for each in both]), _tensor([each[..., 3:] for each in both])
             pair = (seen(rgb, rng), ir * 2 - 1)
             if context is not None:
-                known = [entry.key in own_keys and a is b for entry, a, b in zip(entries, fair, both, strict=True)]
-                familiar = torch.tensor(known).float()
+                familiar = torch.tensor([e.key in own_keys and ok for e, ok in zip(entries, fair, strict=True)]).float()
         if pair and not unpaired:
             return Batch(*pair, pair, familiar)
         rgb = _tensor([crop([_visible(data, rng)], side, rng) for _ in range(n)])
         ir = _tensor([crop([_infrared(data, rng)], side, rng) for _ in range(n)])
-        return Batch(seen(rgb, rng), ir * 2 - 1, pair)
+        return Batch(seen(rgb, rng), dithered(ir, rng) * 2 - 1, pair)
 
-    own_keys = {entry.key for entry in context.all()} if context is not None else set()
     waiting: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(2, "batches") as pool:
         try:
@@ -104,11 +105,15 @@ def _pair(store: Store, entry: Entry, side: int, rng: np.random.Generator) -> ND
     return crop([pair.rgb, pair.ir], side, rng)
 
 
-def _weather(both: NDArray[np.uint8], exposure: float, clouds: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Clouds before less light: the sun shines on them too."""
-    if rng.random() < clouds:
+def _weather(
+    both: NDArray[np.uint8], exposure: float, clouds: float, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], bool]:
+    """Clouds before less light: the sun shines on them too. And whether it stayed fair."""
+    veiled = rng.random() < clouds
+    if veiled:
         both = veil(both, rng)
-    return expose(both, rng) if rng.random() < exposure else both
+    darker = rng.random() < exposure
+    return expose(both, rng) if darker else both, not (veiled or darker)
 
 
 def _visible(data: TrainingData, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -45,7 +45,7 @@ Held out: {held_out}.
 {objective}; random crops of {crop} px in the eight positions of the square, light and
 colour of the RGB side changed with strength {radiometric}; AdamW, learning rate {learning_rate}, constant, then falling
 to nothing over the second half; {steps} steps of {batch_size} crops; exponential mean of the weights ({ema});
-seed {seed}. It took {minutes:.0f} minutes.
+seed {seed}. It took {minutes:.0f} minutes.{shared}
 {chosen}
 
 ## Scores
@@ -86,6 +86,13 @@ USED = {
 
 
 EXPERTS = ", and beside it an expert that sees 7 pixels; a gate says for each image how far to trust which"
+"""Of the architecture, where there is a local expert."""
+
+SHARED = """
+The ResNet learns from the pairs whose key matches `{context}`, one half of each batch; the expert that sees 7 pixels
+from all pairs, the other half, a share of {exposure} with less light and {clouds} under clouds; the gate, by cross
+entropy, to tell the former in fair weather from the rest."""
+"""Of the recipe, likewise."""
 
 
 def translator_card(
@@ -110,6 +117,7 @@ def translator_card(
             "name": checkpoint.name,
             "sha256": checkpoint.sha256,
             "local": EXPERTS if checkpoint.generator.get("local") else "",
+            "shared": SHARED.format(**recipe) if checkpoint.generator.get("local") else "",
             "data": _data(recipe["records"], checkpoint.band),
             "sources": listed or "- not stated",
             "held_out": facts["held_out"],

@@ -24,24 +24,25 @@ class Prepared(nn.Module):
     """A generator that takes `centred` images: -127.5..127.5 [N, 3, H, W] -> float32 [N, 1, H, W] in -1..1.
 
     Attributes:
-        context: the ResNet, without its tanh.
+        resnet: without its tanh.
         local: the expert that sees a few pixels, where the generator has one; the luma is added to what it draws.
-        gate: likewise; its votes say how far `context` is to be trusted.
+        gate: likewise; its votes say how far to trust the ResNet.
     """
 
-    def __init__(self, context: nn.Sequential, local: nn.Sequential | None, gate: nn.Sequential | None) -> None:
+    def __init__(self, resnet: nn.Sequential, local: nn.Sequential | None, gate: nn.Sequential | None) -> None:
         super().__init__()
-        self.context, self.local, self.gate = context, local, gate
+        self.resnet, self.local, self.gate = resnet, local, gate
 
     def forward(self, x: Tensor) -> Tensor:
-        drawn = torch.tanh(self.context(x).float())
         if self.local is None or self.gate is None:
-            return drawn
-        return self.mixed(drawn, self.local(x), trust(self.gate(x)), x)
+            return torch.tanh(self.resnet(x).float())
+        return mixed(self.resnet(x), self.local(x), trust(self.gate(x)), x)
 
-    def mixed(self, context: Tensor, local: Tensor, trusted: Tensor, x: Tensor) -> Tensor:
-        """What is drawn in the end, pixel by pixel, of what the ResNet draws and the local expert adds to the luma."""
-        return torch.lerp(torch.tanh(local.float() + luma(x.float()) / MIDDLE), context, trusted)
+
+def mixed(resnet: Tensor, local: Tensor, trusted: Tensor, x: Tensor) -> Tensor:
+    """What is drawn in the end, pixel by pixel, of what both experts give for `x` before the tanh."""
+    by_colour = torch.tanh(local.float() + luma(x.float()) / MIDDLE)
+    return torch.lerp(by_colour, torch.tanh(resnet.float()), trusted)
 
 
 def prepared(network: ResnetGenerator, device: torch.device, precision: Precision) -> Prepared:
@@ -52,8 +53,8 @@ def prepared(network: ResnetGenerator, device: torch.device, precision: Precisio
         device: to run on.
         precision: of the convolutions.
     """
-    context, local, gate = copy.deepcopy((network.model[:-1], network.local, network.gate))
-    made = Prepared(context, local, gate).eval().requires_grad_(False)
+    resnet, local, gate = copy.deepcopy((network.model[:-1], network.local, network.gate))
+    made = Prepared(resnet, local, gate).eval().requires_grad_(False)
     for branch in made.children():
         first = next(layer for layer in branch.modules() if isinstance(layer, nn.Conv2d))
         first.weight /= MIDDLE
@@ -61,10 +62,10 @@ def prepared(network: ResnetGenerator, device: torch.device, precision: Precisio
         if precision == "bf16" and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.to(torch.bfloat16)
     if device.type == "cpu":
-        last = made.context[-1]
+        last = made.resnet[-1]
         if isinstance(last, nn.Conv2d) and last.out_channels == 1:
-            made.context[-1] = ColumnConv2d(last)
-        for block in made.context:
+            made.resnet[-1] = ColumnConv2d(last)
+        for block in made.resnet:
             if isinstance(block, ResidualBlock) and precision == "bf16":
                 _by_winograd(block.conv_block)
     return made.to(device).to(memory_format=torch.channels_last)

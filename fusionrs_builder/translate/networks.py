@@ -61,8 +61,6 @@ class GeneratorConfig:
             )
         if wrong:
             raise ValueError(f"not a generator: {', '.join(wrong)}")
-        if self.local and self.norm == "batch":
-            raise ValueError("a local expert beside batch norm: its statistics would be those of images it never drew")
 
 
 class ResidualBlock(nn.Module):
@@ -115,7 +113,7 @@ class ResnetGenerator(nn.Module):
         if norm == "none":
             _keep_the_signal(layers)
         self.local = local_expert(config.local) if config.local else None
-        self.gate = gate() if config.local else None
+        self.gate = voting_gate() if config.local else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.local is None or self.gate is None:
@@ -161,17 +159,18 @@ def _keep_the_signal(layers: list[nn.Module]) -> None:
 def local_expert(channels: int) -> nn.Sequential:
     """Three 3 x 3 convolutions with reflection padding, then 1 x 1: [N, 3, H, W] -> [N, 1, H, W].
 
-    It starts as nothing beside the luma, to which it is added before the tanh.
+    What it draws is added to the luma before the tanh; at first it is as good as nothing.
     """
     layers: list[nn.Module] = []
     for before in (3, channels, channels):
         layers += [nn.ReflectionPad2d(1), nn.Conv2d(before, channels, 3), nn.ReLU(inplace=True)]
     last = nn.Conv2d(channels, 1, 1)
     nn.init.normal_(last.weight, 0, 1e-3)
+    nn.init.zeros_(last.bias)  # type: ignore[arg-type]
     return nn.Sequential(*layers, last)
 
 
-def gate() -> nn.Sequential:
+def voting_gate() -> nn.Sequential:
     """Four 3 x 3 convolutions of stride 2, then 1 x 1: [N, 3, H, W] -> votes [N, 1, h, w], each of 31 pixels."""
     layers: list[nn.Module] = []
     for before, after in zip((3, *GATE), GATE, strict=False):

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionrs_builder.translate.convolutions import ColumnConv2d, WinogradConv2d
-from fusionrs_builder.translate.inference import Prepared
+from fusionrs_builder.translate.inference import Prepared, mixed
 from fusionrs_builder.translate.networks import ResidualBlock, trust
 
 STRIP_PIXELS = {"cpu": 2**17, "cuda": 2**21}
@@ -58,17 +58,14 @@ def draw_in_strips(network: Prepared, x: Tensor, strip_pixels: int | None = None
         TypeError: the network has a layer that is not known here.
     """
     strips = _Strips(x, strip_pixels or STRIP_PIXELS[x.device.type])
-    context = strips.through(network.context)
-    drawn = Map(strips.height, lambda a, b: torch.tanh(context.rows(a, b).float()))
+    resnet = strips.through(network.resnet)
     if network.local is None or network.gate is None:
-        return torch.cat(list(strips.of(drawn)), 2)
-    local, votes = strips.through(network.local), strips.through(network.gate)
-    trusted = trust(torch.cat(list(strips.of(votes)), 2))
-
-    def rows(a: int, b: int) -> Tensor:
-        return network.mixed(drawn.rows(a, b), local.rows(a, b), trusted, x[:, :, a:b])
-
-    return torch.cat(list(strips.of(Map(strips.height, rows))), 2)
+        drawn = Map(strips.height, lambda a, b: torch.tanh(resnet.rows(a, b).float()))
+    else:
+        local, votes = strips.through(network.local), strips.through(network.gate)
+        trusted = trust(torch.cat(list(strips.of(votes)), 2))
+        drawn = Map(strips.height, lambda a, b: mixed(resnet.rows(a, b), local.rows(a, b), trusted, x[:, :, a:b]))
+    return torch.cat(list(strips.of(drawn)), 2)
 
 
 class _Strips:

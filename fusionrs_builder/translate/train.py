@@ -20,7 +20,7 @@ from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.stage import digest
 from fusionrs_builder.translate import distributed, record, snapshot, view_statistics
 from fusionrs_builder.translate.batches import STEP, batches, chance
-from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
+from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator, with_context
 from fusionrs_builder.translate.objectives import OBJECTIVES, Batch, Weights
 from fusionrs_builder.translate.objectives.objective import Shape
 from fusionrs_builder.translate.training_data import TrainingData
@@ -50,8 +50,8 @@ class TrainSettings:
             `pix2pix` for pairs alone.
         generator: what is trained.
         weights: of the losses.
-        context: regular expression searched in `<corpus>/<corpus_key>`: the pairs the ResNet learns from, where there
-            is a local expert beside it, which learns from all; those with many scenes. None without a local expert.
+        context: regular expression searched in `<corpus>/<corpus_key>`: the pairs the ResNet learns from where there is
+            a local expert beside it, which learns from all. Name corpora of many scenes. None without a local expert.
         steps: after how many to stop.
         batch_size: images a step, in each process.
         crop: side of the crops, pixels; smaller images are mirrored to this size.
@@ -103,16 +103,15 @@ class TrainSettings:
             raise UsageError(f"{self.objective} without its adversary learns nothing: give adversarial a weight")
         if self.crop % 4 or self.crop < 32:
             raise UsageError(f"crop {self.crop}: a multiple of 4, at least 32")
-        if self.generator.local and self.objective != "pix2pix":
+        if self.generator.local and (self.objective != "pix2pix" or self.context is None or self.batch_size < 2):
             raise UsageError(
-                f"a local expert learns from pairs alone: give the objective pix2pix, not {self.objective}"
+                "a local expert learns beside a ResNet, half of a batch each, and from pairs: it needs the objective "
+                "pix2pix, a context (the pairs the ResNet learns from) and a batch size of 2 or more"
             )
-        if bool(self.generator.local) != (self.context is not None):
+        if self.context is not None and not self.generator.local:
             raise UsageError(
-                "a local expert and a context, the pairs that are not for it but for the ResNet, need each other"
+                f"context {self.context}: without a local expert the ResNet learns from all; give local too"
             )
-        if self.generator.local and self.batch_size < 2:
-            raise UsageError("batch 1: half of it is for the local expert, half for the ResNet")
         if self.objective != "pix2pix" and self.weights.statistics and self.crop < view_statistics.LEAST:
             raise UsageError(f"crop {self.crop}: at least {view_statistics.LEAST} where statistics have a weight")
         for name, low, high in (("exposure", 0, 1), ("clouds", 0, 1), ("beta1", 0, 0.999), ("ema", 0, 1)):
@@ -176,6 +175,7 @@ def train(
 
     if settings.patience is not None and not data.validates():
         raise UsageError("patience needs a validation score, and there are too few records to keep some for it")
+    context = data.pairs.matching(settings.context) if settings.context is not None else None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -202,7 +202,7 @@ def train(
     stream = batches(
         data,
         step,
-        context=data.pairs.matching(settings.context) if settings.context is not None else None,
+        context=context,
         size=lambda: size,
         side=settings.crop,
         radiometric=settings.radiometric,
@@ -307,13 +307,16 @@ def _learn(
 
 
 def _on(batch: Batch, device: torch.device, size: int) -> Batch:
-    """The first `size` images of a batch, on the device."""
+    """`size` images of a batch, on the device: the first, or with a local expert the first of each expert's half."""
+    n = len(batch.visible)
+    own = with_context(size) if batch.familiar is not None else size
+    kept = [*range(own), *range(with_context(n), with_context(n) + size - own)] if size < n else slice(None)
 
     def moved(images: Tensor) -> Tensor:
-        return images[:size].to(device, memory_format=torch.channels_last)
+        return images[kept].to(device, memory_format=torch.channels_last)
 
     pair = None if batch.pair is None else (moved(batch.pair[0]), moved(batch.pair[1]))
-    familiar = None if batch.familiar is None else batch.familiar[:size].to(device)
+    familiar = None if batch.familiar is None else batch.familiar[kept].to(device)
     return Batch(moved(batch.visible), moved(batch.infrared), pair, familiar)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionrs_builder.translate.losses import pearson, ssim
-from fusionrs_builder.translate.scores.statistics import LEAST_SPREAD, gaps, statistics
+from fusionrs_builder.translate.scores.statistics import LEAST_UNIT, gaps, statistics
 from fusionrs_builder.translate.scores.structure import structure
 from fusionrs_builder.translate.training_data import Entry, TrainingData, decoded
 
@@ -66,7 +66,7 @@ def _unpaired(draw: Draw, data: TrainingData, visible: Sequence[Entry], infrared
     real = [middle(data.store.infrared(entry.ir, entry.key)) for entry in infrared[:n] if entry.ir]
     of_drawn, of_real = ([statistics(view) for view in views] for views in (drawn, real))
     distances = []
-    for name, least in LEAST_SPREAD.items():
+    for name, least in LEAST_UNIT.items():
         apart, _ = gaps({"drawn": [each[name] for each in of_drawn]}, [each[name] for each in of_real], least=least)
         distances.append(apart["drawn"].mean)
     agreement, distance = float(np.mean(edges)), float(np.mean(distances))

@@ -134,7 +134,7 @@ def test_at_first_the_local_expert_draws_the_luma_and_the_gate_trusts_both_alike
     luma = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
     with torch.no_grad():
         local = network.by_colour(x)
-        assert (torch.atanh(local) - luma).std() < 0.02
+        assert (torch.atanh(local) - luma).abs().max() < 0.05
         torch.testing.assert_close(network(x), (network.model(x) + local) / 2)
 
 
@@ -153,11 +153,6 @@ def test_in_training_the_resnet_draws_the_first_half_and_the_local_expert_the_ot
             if any(p.grad is not None and p.grad.any() for p in part.parameters())
         }
         assert moved == {own}
-
-
-def test_a_local_expert_is_not_put_beside_batch_norm():
-    with pytest.raises(ValueError, match="local expert beside batch norm"):
-        GeneratorConfig(norm="batch", local=8)
 
 
 def test_a_local_expert_is_of_rgb_to_one_channel():

@@ -108,6 +108,6 @@ def test_the_translator_cuts_large_images(tmp_path, monkeypatch, precision):
 )
 def test_a_layer_that_is_not_known(layer, words):
     made = prepared(tiny(), CPU, "fp32")
-    made.context[2] = layer
+    made.resnet[2] = layer
     with pytest.raises(TypeError, match=words):
         draw_in_strips(made, uneven(32, 32))

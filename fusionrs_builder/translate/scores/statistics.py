@@ -10,7 +10,7 @@ from fusionrs_builder.translate.scores.intervals import Score, interval, resampl
 
 STATISTICS = ("intensity", "contrast", "entropy", "edges", "laplacian", "saturation")
 
-LEAST_SPREAD = {name: 0.01 if name == "saturation" else 0.0 for name in STATISTICS}
+LEAST_UNIT = {name: 0.01 if name == "saturation" else 0.0 for name in STATISTICS}
 """`least` of `gaps`. Real frames are seldom saturated: their standard deviation would make a gulf of a few pixels."""
 
 

@@ -15,7 +15,7 @@ from fusionrs_builder import pixels
 from fusionrs_builder.translate.scores import c2st, inception
 from fusionrs_builder.translate.scores.intervals import table
 from fusionrs_builder.translate.scores.records import Entry, Record, read, sample
-from fusionrs_builder.translate.scores.statistics import LEAST_SPREAD, STATISTICS, gaps, saturation, statistics
+from fusionrs_builder.translate.scores.statistics import LEAST_UNIT, STATISTICS, gaps, saturation, statistics
 from fusionrs_builder.translate.translator import Translator
 from fusionrs_builder.workspace import Workspace
 
@@ -158,7 +158,7 @@ def unpaired(
     differences: dict[str, dict[str, Any]] = {name: {} for name in controls}
     for statistic in STATISTICS:
         values = {name: looked.statistics[statistic] for name, looked in drawn.items()}
-        distance, farther = gaps(values, frames.statistics[statistic], seed, LEAST_SPREAD[statistic])
+        distance, farther = gaps(values, frames.statistics[statistic], seed, LEAST_UNIT[statistic])
         for name, score in distance.items():
             scores[name][statistic] = asdict(score)
         for name, score in farther.items():
