@@ -1,6 +1,6 @@
 """Near infrared of places that were never seen: the recipe of nir-small trained with each source left out in turn.
 
-    python -m benchmarks.unseen [--steps 300] [--ngf 24] [--blocks 4] [--local 24] [--exposure 0.5] [--clouds 0.5]
+    python -m benchmarks.unseen [--steps 1500] [--ngf 24] [--blocks 4] [--local 24] [--exposure 0.5] [--clouds 0.5]
 
 Every source that is left out is scored beside the grey controls and beside regressions fitted on the other sources; the
 last two NAIP dates are never learnt from. With `--local 0 --exposure 0 --clouds 0` it is the plain generator.
@@ -26,7 +26,7 @@ from fusionrs_builder.workspace import Workspace
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, score, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("steps", 300), ("ngf", 24), ("blocks", 4), ("local", 24), ("threads", 0)):
+    for name, default in (("steps", 1500), ("ngf", 24), ("blocks", 4), ("local", 24), ("threads", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     for name in ("exposure", "clouds"):
         parser.add_argument(f"--{name}", type=float, default=0.5)

@@ -52,7 +52,7 @@ def batches(
         size: images a batch, asked for each time.
         side: of the crops, pixels.
         radiometric: strength of `augment.change_light` on the visible side.
-        exposure: share of the pairs, all but those the ResNet draws, that get less light, `augment.expose`.
+        exposure: share of the pairs, but for those drawn from `context`, that get less light, `augment.expose`.
         clouds: share of them that get clouds, `augment.veil`.
         unpaired: fill `visible` and `infrared`; else they are the pair.
         seed: of all chance.

@@ -28,7 +28,8 @@ ir = load_translator("{name}").translate(rgb)
 ## Architecture
 
 The ResNet generator of CycleGAN (Zhu et al., ICCV 2017): ngf {ngf}, {n_blocks} residual blocks, norm `{norm}`,
-{in_channels} -> {out_channels} channels{local}. Parameter names are those of the reference implementation.
+{in_channels} -> {out_channels} channels{local}.
+The parameter names of the ResNet are those of the reference implementation.
 Kernels are stored in fp16, computed in fp32.
 `model.safetensors` has sha256 `{sha256}`.
 

@@ -79,14 +79,30 @@ def test_a_damaged_image_says_so(tmp_path):
 
 
 def test_half_of_a_batch_is_of_the_context_and_the_rest_of_all(tmp_path):
+    """Pairs of the context are told by their infrared, which is black."""
     visible, infrared = folders(tmp_path)
-    black = pixels.encode_png(np.zeros((48, 48, 3), np.uint8))
-    (tmp_path / "visible" / "1.png").write_bytes(black)
+    for n in (1, 10, 11, 12, 13):
+        (tmp_path / "infrared" / f"{n}.png").write_bytes(pixels.encode_png(np.zeros((48, 48), np.uint8)))
     data = read(visible, infrared, "nir", paired=True)
-    options = {"radiometric": 0.0, "exposure": 0.0, "clouds": 0.0, "size": lambda: 8, "unpaired": False}
-    found = taken(data, 0, 6, context=data.pairs.matching("visible/1$"), **options)
-    for batch in found:
-        assert torch.equal(batch.familiar == 1, batch.pair[0].amax((1, 2, 3)) < -0.95)
-    dark = torch.stack([batch.pair[0].amax((1, 2, 3)) < -0.95 for batch in found])
-    assert dark[:, :4].all()
-    assert 0 <= dark[:, 4:].float().mean() < 0.5
+    options = {"context": data.pairs.matching("visible/1"), "size": lambda: 8, "unpaired": False, "radiometric": 0.0}
+    fair = taken(data, 0, 6, exposure=0.0, clouds=0.0, **options)
+    own = torch.stack([batch.pair[1].amax((1, 2, 3)) == -1 for batch in fair])
+    assert own[:, :4].all()
+    assert 0 < own[:, 4:].float().mean() < 1
+    assert torch.equal(torch.stack([batch.familiar for batch in fair]), own.float())
+
+    foul = taken(data, 0, 6, exposure=1.0, clouds=0.0, **options)
+    assert all(batch.familiar.tolist() == [1.0] * 4 + [0.0] * 4 for batch in foul)
+    light = torch.stack([batch.pair[0].amax((1, 2, 3)) for batch in foul])
+    assert light[:, :4].min() > -0.2 > light[:, 4:].min()
+
+
+def test_no_crop_that_is_drawn_from_is_of_one_tone(tmp_path):
+    visible, infrared = folders(tmp_path)
+    for folder, shape in (("visible", (48, 48, 3)), ("infrared", (48, 48))):
+        for path in (tmp_path / folder).iterdir():
+            path.write_bytes(pixels.encode_png(np.full(shape, 255, np.uint8)))
+    (batch,) = taken(read(visible, infrared, "nir", paired=True), 0, 1, radiometric=0.0, exposure=0.0, clouds=0.0)
+    for images in (batch.visible, batch.infrared, batch.pair[0]):
+        assert 0 < images.std() < 0.01
+    assert (batch.pair[1] == 1).all()  # what was measured stays as it is

@@ -201,12 +201,23 @@ def test_too_little_memory_halves_the_batch_once_and_says_so(data, tmp_path, mon
 
 
 def test_with_experts_no_batch_becomes_too_small_to_be_shared(data, tmp_path, monkeypatch):
+    seen = []
+
     def losses(self, batch, rng):
+        seen.append(batch)
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(training.OBJECTIVES["pix2pix"], "generator_losses", losses)
     with pytest.raises(FusionError, match="out of memory with 2 images a step"):
-        train(data, EXPERTS, tmp_path)
+        train(data, replace(EXPERTS, batch_size=2), tmp_path / "least")
+    assert len(seen) == 1  # it was not tried with one
+    seen.clear()
+    with pytest.raises(FusionError, match="out of memory with 4 images a step"):
+        train(data, replace(EXPERTS, batch_size=8, exposure=1.0), tmp_path / "halved")
+    whole, half = seen
+    for kept, all_of_it in zip(half.pair, whole.pair, strict=True):
+        assert torch.equal(kept, all_of_it[[0, 1, 4, 5]])  # of each expert's half the first
+    assert half.familiar.tolist() == [1, 1, 0, 0]
 
 
 @pytest.mark.parametrize("wrong", ["nothing like it", "(", "visible"])

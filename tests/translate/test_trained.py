@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fusionrs_builder.errors import UsageError
@@ -53,6 +54,28 @@ def test_it_learns_a_small_set_and_beats_the_controls(workspace, tmp_path):
         "Paired, without an adversary: L1 + 0.1 (1 - SSIM) + 0.2 (1 - SSIM's structure term of the whole crop)",
         "nothing was kept to choose them by",
     ):  # fmt: skip
+        assert words in card, words
+
+
+def test_two_experts_are_saved_loaded_and_told_of_on_the_card(workspace, tmp_path):
+    """One corpus is right side up in the infrared, the other upside down; the gate tells them by their brightness."""
+    fill(workspace, [record(f"blobs/{n}", *blobs(n)) for n in range(6)])
+    fill(workspace, [record(f"far/{n}", blobs(n)[0] // 3, 255 - blobs(n)[1]) for n in range(6)], "toy-00001")
+    place, out = [workspace.root], tmp_path / "mine"
+    generator = GeneratorConfig(ngf=8, n_blocks=1, local=8)
+    settings = replace(REGRESSION, generator=generator, context="blobs", batch_size=8, steps=120)
+    result = train_translator(out, place, place, hold_out="/5$", settings=settings)
+    assert result["n"] == 2
+    assert result["scores"]["mine"]["correlation"]["low"] > 0.5
+    translator = load_translator(str(out))
+    for rgb, ir in (blobs(5), (blobs(5)[0] // 3, 255 - blobs(5)[1])):
+        drawn = translator.translate(np.ascontiguousarray(rgb.transpose(2, 0, 1)[None]))[0, 0]
+        assert np.corrcoef(drawn.ravel(), ir.ravel())[0, 1] > 0.5
+    card = (out / "README.md").read_text()
+    for words in (
+        "beside it an expert that sees 7 pixels",
+        "The ResNet learns from the pairs whose key matches `blobs`",
+    ):
         assert words in card, words
 
 
