@@ -106,8 +106,8 @@ def load(checkpoint: Checkpoint) -> "ResnetGenerator":
     given = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     if wanted != given:
         raise FusionError(
-            f"{weights} does not fit {config}: {differences(wanted, given)}; set ngf, n_blocks, norm and local to "
-            "those the weights were trained with, or train again where they are of an earlier version"
+            f"{weights} does not fit {config}: {differences(wanted, given)}; set ngf, n_blocks and norm, and local "
+            "where it is not 0, to those the weights were trained with; weights of an earlier version are trained again"
         )
     broken = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
