@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from fusionrs_builder import pixels
+
 DARKEST = 1 / 16
 """Factor of the least light of `expose`."""
 
@@ -113,6 +115,23 @@ def dithered(images: Tensor, rng: np.random.Generator) -> Tensor:
     """
     noise = torch.from_numpy(rng.random(tuple(images.shape), dtype=np.float32))
     return images.add(noise.sub_(0.5).div_(255)).clamp_(0, 1)
+
+
+def as_filed(views: Tensor) -> Tensor:
+    """Views as they are compared with others (`scores.unpaired`): JPEG, then halved by the mean of 2 x 2 pixels.
+
+    The gradient passes as if there were no JPEG in between.
+
+    Args:
+        views: float [N, 1, H, W] in -1..1, sides even.
+
+    Returns:
+        float [N, 1, H / 2, W / 2].
+    """
+    levels = views.detach().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()[:, 0]
+    coded = np.stack([pixels.gray_array(pixels.encode_jpeg(np.ascontiguousarray(view))) for view in levels])
+    seen = torch.from_numpy(coded)[:, None].to(views.device).float().div(127.5).sub(1)
+    return F.avg_pool2d(views + (seen - views.detach()), 2)
 
 
 def diff_augment(images: Tensor, rng: np.random.Generator) -> Tensor:

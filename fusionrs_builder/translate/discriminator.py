@@ -6,7 +6,12 @@ which is half of what tells infrared from grey.
 
 from itertools import pairwise
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+TONES, TONE_SLOPE = 32, 4.0
+"""Soft thresholds of the grey levels that `ViewDiscriminator` looks at, and how steep they are."""
 
 SLOPE = 0.2
 """Of the leaky ReLU below zero."""
@@ -42,3 +47,43 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)  # type: ignore[no-any-return]
+
+
+class ViewDiscriminator(nn.Module):
+    """Which views look real as a whole: float [N, 1, H, W] in -1..1 -> float [N], unbounded, positive for real.
+
+    Five convolutions of 3 x 3, the last three of stride 2; of every layer, and of soft thresholds of the grey levels,
+    the mean over the view goes into two linear layers. So it judges by how much there is of what, like a histogram of
+    levels, edges or textures does, and never by what is where: a view of fields may be as real as one of roofs.
+
+    Args:
+        width: channels of the first two convolutions; twice as many in the others.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.tones = nn.Conv2d(1, TONES, 1)
+        shape = ((1, width, 1), (width, width, 1), (width, 2 * width, 2), (2 * width, 2 * width, 2),
+                 (2 * width, 2 * width, 2))  # fmt: skip
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before, after, 3, stride=stride, padding=1) for before, after, stride in shape
+        )
+        self.head = nn.Sequential(
+            nn.Linear(TONES + 8 * width, 128), nn.LeakyReLU(SLOPE, inplace=True), nn.Linear(128, 1)
+        )
+        with torch.no_grad():
+            self.tones.weight.fill_(TONE_SLOPE)
+            assert self.tones.bias is not None
+            self.tones.bias.copy_(torch.linspace(-TONE_SLOPE, TONE_SLOPE, TONES))
+            for n, layer in enumerate(self.layers):
+                assert isinstance(layer, nn.Conv2d)
+                nn.init.kaiming_normal_(layer.weight, SLOPE)
+                layer.weight.mul_(1 if n else TONE_SLOPE)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = [torch.tanh(self.tones(x)).mean((2, 3))]
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), SLOPE)
+            found.append(x.mean((2, 3)))
+        return self.head(torch.cat(found, 1)).squeeze(1)  # type: ignore[no-any-return]

@@ -27,16 +27,26 @@ class Prepared(nn.Module):
         resnet: without its tanh.
         local: the expert that sees a few pixels, where the generator has one; the luma is added to what it draws.
         gate: likewise; its votes say how far to trust the ResNet.
+        tone: the filter whose output is added to what the ResNet gives, where the generator has one.
     """
 
-    def __init__(self, resnet: nn.Sequential, local: nn.Sequential | None, gate: nn.Sequential | None) -> None:
+    def __init__(
+        self,
+        resnet: nn.Sequential,
+        local: nn.Sequential | None,
+        gate: nn.Sequential | None,
+        tone: nn.Sequential | None = None,
+    ) -> None:
         super().__init__()
-        self.resnet, self.local, self.gate = resnet, local, gate
+        self.resnet, self.local, self.gate, self.tone = resnet, local, gate, tone
 
     def forward(self, x: Tensor) -> Tensor:
+        resnet = self.resnet(x).float()
+        if self.tone is not None:
+            resnet = resnet + self.tone(x).float()
         if self.local is None or self.gate is None:
-            return torch.tanh(self.resnet(x).float())
-        return mixed(self.resnet(x), self.local(x), trust(self.gate(x)), x)
+            return torch.tanh(resnet)
+        return mixed(resnet, self.local(x), trust(self.gate(x)), x)
 
 
 def mixed(resnet: Tensor, local: Tensor, trusted: Tensor, x: Tensor) -> Tensor:
@@ -53,8 +63,8 @@ def prepared(network: ResnetGenerator, device: torch.device, precision: Precisio
         device: to run on.
         precision: of the convolutions.
     """
-    resnet, local, gate = copy.deepcopy((network.model[:-1], network.local, network.gate))
-    made = Prepared(resnet, local, gate).eval().requires_grad_(False)
+    resnet, local, gate, tone = copy.deepcopy((network.model[:-1], network.local, network.gate, network.tone))
+    made = Prepared(resnet, local, gate, tone).eval().requires_grad_(False)
     for branch in made.children():
         first = next(layer for layer in branch.modules() if isinstance(layer, nn.Conv2d))
         first.weight /= MIDDLE
@@ -62,9 +72,10 @@ def prepared(network: ResnetGenerator, device: torch.device, precision: Precisio
         if precision == "bf16" and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.to(torch.bfloat16)
     if device.type == "cpu":
-        last = made.resnet[-1]
-        if isinstance(last, nn.Conv2d) and last.out_channels == 1:
-            made.resnet[-1] = ColumnConv2d(last)
+        for layers in filter(None, (made.resnet, made.tone)):
+            last = layers[-1]
+            if isinstance(last, nn.Conv2d) and last.out_channels == 1:
+                layers[-1] = ColumnConv2d(last)
         for block in made.resnet:
             if isinstance(block, ResidualBlock) and precision == "bf16":
                 _by_winograd(block.conv_block)

@@ -1,5 +1,7 @@
 """How far a drawn infrared view is from the measured one: the same quantities to train on and to score by."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -95,6 +97,18 @@ def paired_loss(drawn: Tensor, measured: Tensor, structure: float, correlation: 
 def least_squares(scores: Tensor, real: bool) -> Tensor:
     """The LSGAN loss (Mao et al., ICCV 2017): mean squared distance of the scores from 1 (real) or 0, in fp32."""
     return (scores.float() - float(real)).square().mean()
+
+
+def logistic(scores: Tensor, real: bool) -> Tensor:
+    """The loss of the first GANs (Goodfellow et al., NeurIPS 2014): cross entropy of being real, or not, in fp32."""
+    return F.softplus(-scores.float() if real else scores.float()).mean()
+
+
+def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """R1 (Mescheder et al., ICML 2018): the mean squared gradient of a judge's score over real images, a scalar."""
+    images = real.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(judge(images).sum(), images, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean()
 
 
 def edge_loss(drawn: Tensor, rgb: Tensor) -> Tensor:

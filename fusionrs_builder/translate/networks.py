@@ -19,6 +19,9 @@ Norm = Literal["instance", "batch", "none"]
 GATE = (16, 32, 32, 32)
 """Channels of the gate's convolutions."""
 
+TONE = 0.7
+"""Of the luma in `GeneratorConfig.tone`, at first: below 1, so that the tanh leaves some contrast to the brightest."""
+
 MULTIPLE = 4
 """Two stride-2 steps down and up: height and width must be multiples of this."""
 
@@ -37,6 +40,9 @@ class GeneratorConfig:
         local: channels of a second expert that sees 7 pixels only; 0: none, as in the paper. A gate says how likely an
             image is of the kind the ResNet learnt from, and what both draw is mixed accordingly. In training the ResNet
             draws the first half of the images, the local expert the others.
+        tone: side in pixels, odd, of a linear filter of the image whose output is added before the tanh; 0: none, as in
+            the paper. At first it is the mean luma of the window at `TONE` of its strength: the network need only draw
+            what differs, and without a norm it keeps how bright an image is on the whole.
     """
 
     in_channels: int = 3
@@ -45,20 +51,24 @@ class GeneratorConfig:
     n_blocks: int = 6
     norm: Norm = "instance"
     local: int = 0
+    tone: int = 0
 
     def __post_init__(self) -> None:
         sizes = {name: value for name, value in asdict(self).items() if name != "norm"}
         wrong = [
             f"{name} = {value!r}"
             for name, value in sizes.items()
-            if not isinstance(value, int) or value < (name != "local")
+            if not isinstance(value, int) or value < (name not in ("local", "tone"))
         ]
+        if isinstance(self.tone, int) and self.tone and self.tone % 2 == 0:
+            wrong.append(f"tone = {self.tone}: an odd number of pixels")
         if self.norm not in get_args(Norm):
             wrong.append(f"norm = {self.norm!r} (known: {', '.join(get_args(Norm))})")
-        if self.local and (self.in_channels, self.out_channels) != (3, 1):
-            wrong.append(
-                f"local = {self.local} of {self.in_channels} -> {self.out_channels} channels: of RGB -> 1 only"
-            )
+        for name in ("local", "tone"):
+            if sizes[name] and (self.in_channels, self.out_channels) != (3, 1):
+                wrong.append(
+                    f"{name} = {sizes[name]} of {self.in_channels} -> {self.out_channels} channels: of RGB -> 1 only"
+                )
         if wrong:
             raise ValueError(f"not a generator: {', '.join(wrong)}")
 
@@ -114,14 +124,24 @@ class ResnetGenerator(nn.Module):
             _keep_the_signal(layers)
         self.local = local_expert(config.local) if config.local else None
         self.gate = voting_gate() if config.local else None
+        self.tone = tone_filter(config.tone) if config.tone else None
+        if config.tone:
+            with torch.no_grad():
+                layers[-2].weight.mul_(0.1)  # type: ignore[operator]
 
     def forward(self, x: Tensor) -> Tensor:
         if self.local is None or self.gate is None:
-            return self.model(x)  # type: ignore[no-any-return]
+            return self.by_context(x)
         if self.training:
             n = with_context(len(x))
-            return torch.cat([self.model(x[:n]), self.by_colour(x[n:])])
-        return torch.lerp(self.by_colour(x).float(), self.model(x).float(), trust(self.gate(x)))
+            return torch.cat([self.by_context(x[:n]), self.by_colour(x[n:])])
+        return torch.lerp(self.by_colour(x).float(), self.by_context(x).float(), trust(self.gate(x)))
+
+    def by_context(self, x: Tensor) -> Tensor:
+        """What the ResNet draws."""
+        if self.tone is None:
+            return self.model(x)  # type: ignore[no-any-return]
+        return torch.tanh(self.model[:-1](x).float() + self.tone(x).float())
 
     def by_colour(self, x: Tensor) -> Tensor:
         """What the local expert draws."""
@@ -168,6 +188,14 @@ def local_expert(channels: int) -> nn.Sequential:
     nn.init.normal_(last.weight, 0, 1e-3)
     nn.init.zeros_(last.bias)  # type: ignore[arg-type]
     return nn.Sequential(*layers, last)
+
+
+def tone_filter(side: int) -> nn.Sequential:
+    """A linear filter with reflection padding, [N, 3, H, W] -> [N, 1, H, W]; at first `TONE` of the mean luma."""
+    conv = nn.Conv2d(3, 1, side, bias=False)
+    with torch.no_grad():
+        conv.weight.copy_(torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1) * TONE / side**2)
+    return nn.Sequential(nn.ReflectionPad2d(side // 2), conv)
 
 
 def voting_gate() -> nn.Sequential:

@@ -59,6 +59,8 @@ def draw_in_strips(network: Prepared, x: Tensor, strip_pixels: int | None = None
     """
     strips = _Strips(x, strip_pixels or STRIP_PIXELS[x.device.type])
     resnet = strips.through(network.resnet)
+    if network.tone is not None:
+        resnet = _sum(resnet, strips.through(network.tone))
     if network.local is None or network.gate is None:
         drawn = Map(strips.height, lambda a, b: torch.tanh(resnet.rows(a, b).float()))
     else:
@@ -66,6 +68,10 @@ def draw_in_strips(network: Prepared, x: Tensor, strip_pixels: int | None = None
         trusted = trust(torch.cat(list(strips.of(votes)), 2))
         drawn = Map(strips.height, lambda a, b: mixed(resnet.rows(a, b), local.rows(a, b), trusted, x[:, :, a:b]))
     return torch.cat(list(strips.of(drawn)), 2)
+
+
+def _sum(a: Map, b: Map) -> Map:
+    return Map(a.height, lambda first, last: a.rows(first, last).float() + b.rows(first, last).float())
 
 
 class _Strips:

@@ -99,7 +99,8 @@ class TrainSettings:
         return {name: value for name, value in asdict(self).items() if name != "device"}
 
     def __post_init__(self) -> None:
-        if self.objective != "pix2pix" and not self.weights.adversarial:
+        judged = self.weights.adversarial or (self.objective == "cut" and self.weights.views)
+        if self.objective != "pix2pix" and not judged:
             raise UsageError(f"{self.objective} without its adversary learns nothing: give adversarial a weight")
         if self.crop % 4 or self.crop < 32:
             raise UsageError(f"crop {self.crop}: a multiple of 4, at least 32")

@@ -160,6 +160,27 @@ def test_a_local_expert_is_of_rgb_to_one_channel():
         GeneratorConfig(in_channels=1, out_channels=3, local=8)
 
 
+def test_at_first_the_tone_is_that_of_the_blurred_luma():
+    torch.manual_seed(0)
+    network = ResnetGenerator(GeneratorConfig(ngf=8, n_blocks=1, norm="none", tone=9)).eval()
+    x = torch.rand(2, 3, 32, 48) * 2 - 1
+    luma = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
+    blurred = F.avg_pool2d(F.pad(luma, (4, 4, 4, 4), mode="reflect"), 9, 1)
+    with torch.no_grad():
+        drawn = torch.atanh(network(x))
+        torch.testing.assert_close(network.tone(x), 0.7 * blurred, atol=1e-6, rtol=0)
+        torch.testing.assert_close(drawn, network.model[:-1](x) + 0.7 * blurred, atol=1e-4, rtol=1e-3)
+    assert {key for key in shapes(network) if not key.startswith("tone.")} == set(shapes(tiny(n_blocks=1)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"), [({"tone": 4}, "an odd number"), ({"tone": 9, "in_channels": 1}, "of RGB -> 1 only")]
+)
+def test_a_tone_that_cannot_be(wrong, what):
+    with pytest.raises(ValueError, match=what):
+        GeneratorConfig(**wrong)
+
+
 def test_without_norms_the_signal_neither_fades_nor_grows():
     """With PyTorch's own initial weights it falls to a thirtieth, and the first steps of training kill layers."""
     torch.manual_seed(0)

@@ -36,15 +36,17 @@ def uneven(height, width, seed=0):
 
 @settings(max_examples=40)
 @given(
-    st.sampled_from([("instance", 0), ("instance", 8), ("batch", 0), ("none", 0), ("none", 8)]),
+    st.sampled_from(
+        [("instance", 0, 0), ("instance", 8, 0), ("batch", 0, 5), ("none", 0, 9), ("none", 8, 0), ("instance", 8, 3)]
+    ),
     st.integers(4, 30).map(lambda n: 4 * n),
     st.integers(4, 16).map(lambda n: 4 * n),
     st.integers(0, 70),
     st.integers(1, 3),
 )
 def test_strips_are_the_whole(kind, height, width, rows, n_blocks):
-    norm, local = kind
-    made, x = network(norm, n_blocks=n_blocks, local=local), uneven(height, width)
+    norm, local, tone = kind
+    made, x = network(norm, n_blocks=n_blocks, local=local, tone=tone), uneven(height, width)
     ready = prepared(made, CPU, "fp32")
     with torch.no_grad():
         whole, cut = ready(x), draw_in_strips(ready, x, rows * width + 1)

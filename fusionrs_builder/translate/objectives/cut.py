@@ -19,7 +19,7 @@ class Cut(Objective):
 
     def __init__(self, shape: Shape, weights: Weights) -> None:
         super().__init__(shape, weights)
-        self.judge = PatchDiscriminator(1, shape.ndf)
+        self.judge = PatchDiscriminator(1, shape.ndf) if weights.adversarial else None
         self.pool = self._pool(1)
         self.layers = nce_layers(self.generator)
         ngf = shape.generator.ngf
@@ -29,13 +29,12 @@ class Cut(Objective):
             nn.Sequential(nn.Linear(each, FEATURES), nn.ReLU(), nn.Linear(FEATURES, FEATURES)) for each in channels
         )
 
-    def discriminators(self) -> list[nn.Module]:
-        return [self.judge]
-
     def generator_losses(self, batch: Batch, rng: np.random.Generator) -> Losses:
         drawn = self.generator(batch.visible)
         self._last = batch, drawn.detach()
-        losses = {"infrared": self._fools(self.judge, drawn, rng)}
+        losses: Losses = {}
+        if self.judge is not None:
+            losses["infrared"] = self._fools(self.judge, drawn, rng)
         if self.weights.nce:
             same = batch.infrared.expand(-1, 3, -1, -1)
             losses["nce"] = 0.5 * self.weights.nce * self._nce(batch.visible, drawn, rng)
@@ -44,7 +43,11 @@ class Cut(Objective):
 
     def discriminator_losses(self, rng: np.random.Generator) -> Losses:
         batch, drawn = self._last
-        return {"judge infrared": self._mistakes(self.judge, batch.infrared, self.pool.exchange(drawn, rng), rng)}
+        losses = self._mistaken_views(batch.infrared, drawn, rng)
+        if self.judge is not None:
+            drawn = self.pool.exchange(drawn, rng)
+            losses["judge infrared"] = self._mistakes(self.judge, batch.infrared, drawn, rng)
+        return losses
 
     def _nce(self, source: Tensor, drawn: Tensor, rng: np.random.Generator) -> Tensor:
         """PatchNCE over the layers, the same places of both."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from fusionrs_builder.translate.augment import rounded
 from fusionrs_builder.translate.discriminator import PatchDiscriminator
@@ -20,13 +20,10 @@ class CycleGAN(Objective):
 
     def __init__(self, shape: Shape, weights: Weights) -> None:
         super().__init__(shape, weights)
-        self.back = ResnetGenerator(replace(shape.generator, in_channels=1, out_channels=3))
+        self.back = ResnetGenerator(replace(shape.generator, in_channels=1, out_channels=3, tone=0))
         self.judge_infrared = PatchDiscriminator(1, shape.ndf)
         self.judge_visible = PatchDiscriminator(3, shape.ndf)
         self.infrared_pool, self.visible_pool = self._pool(1), self._pool(3)
-
-    def discriminators(self) -> list[nn.Module]:
-        return [self.judge_infrared, self.judge_visible]
 
     def generator_losses(self, batch: Batch, rng: np.random.Generator) -> Losses:
         drawn = self.generator(batch.visible)
@@ -47,10 +44,12 @@ class CycleGAN(Objective):
 
     def discriminator_losses(self, rng: np.random.Generator) -> Losses:
         batch, drawn, coloured = self._last
+        views = self._mistaken_views(batch.infrared, drawn, rng)
         drawn, coloured = self.infrared_pool.exchange(drawn, rng), self.visible_pool.exchange(coloured, rng)
         return {
             "judge infrared": self._mistakes(self.judge_infrared, batch.infrared, drawn, rng),
             "judge visible": self._mistakes(self.judge_visible, batch.visible, coloured, rng),
+            **views,
         }
 
 

@@ -6,13 +6,23 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusionrs_builder.translate.augment import diff_augment
+from fusionrs_builder.translate.augment import as_filed, diff_augment
+from fusionrs_builder.translate.discriminator import ViewDiscriminator
 from fusionrs_builder.translate.image_pool import ImagePool
-from fusionrs_builder.translate.losses import edge_loss, least_squares, paired_loss
+from fusionrs_builder.translate.losses import edge_loss, gradient_penalty, least_squares, logistic, paired_loss
 from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
 from fusionrs_builder.translate.view_statistics import StatisticsLoss
+
+OUTLINES_APART = 0.17
+"""Disagreement of outlines that is free: no sensor sees all of the edges that another band has, and no others."""
+
+PENALTY, PENALTY_EVERY = 0.05, 4
+"""Of the gradient of the judge of views, and about how many steps lie between two: they are twice the work. At 1 the
+judge is fooled by views that a random forest still tells from real ones."""
 
 Losses = dict[str, Tensor]
 """Scalars in fp32 by name, already weighted: their sum is what is minimised."""
@@ -39,11 +49,13 @@ class Weights:
     """Of the losses; 0 leaves one out, and what only it needs.
 
     Attributes:
-        adversarial: least-squares GAN loss.
+        adversarial: least-squares GAN loss of patches.
+        views: logistic GAN loss of whole views, by what there is how much of (CycleGAN, CUT).
         cycle: L1 of an image and what comes back of it (CycleGAN).
         identity: L1 of an infrared image and what the generator makes of it (CycleGAN).
         nce: PatchNCE of the drawn view and its RGB image, and of an infrared image and itself (CUT).
-        edge: disagreement of the outlines of the drawn view and its RGB image, blind to polarity (CycleGAN, CUT).
+        edge: disagreement of the outlines of the drawn view and its RGB image, blind to polarity, as far as it is more
+            than `OUTLINES_APART` (CycleGAN, CUT).
         statistics: distance of tones, outlines and grain of whole views from those of real ones (CycleGAN, CUT).
         paired: L1, structure and correlation with what the sensor measured, where there are pairs.
         structure: 1 - SSIM, beside the L1 of `paired`.
@@ -51,6 +63,7 @@ class Weights:
     """
 
     adversarial: float = 1.0
+    views: float = 0.0
     cycle: float = 10.0
     identity: float = 5.0
     nce: float = 1.0
@@ -98,6 +111,7 @@ class Objective(nn.Module, ABC):
         self.shape, self.weights = shape, weights
         self.generator = ResnetGenerator(shape.generator)
         self.statistics = StatisticsLoss() if weights.statistics else None
+        self.judge_views = ViewDiscriminator(max(1, shape.ndf // 2)) if weights.views else None
 
     @abstractmethod
     def generator_losses(self, batch: Batch, rng: np.random.Generator) -> Losses:
@@ -107,9 +121,9 @@ class Objective(nn.Module, ABC):
     def discriminator_losses(self, rng: np.random.Generator) -> Losses:
         """What the discriminators mistook in the images of the last `generator_losses`; empty if there are none."""
 
-    @abstractmethod
     def discriminators(self) -> list[nn.Module]:
         """The networks that judge."""
+        return [network for name, network in self.named_children() if name.startswith("judge")]
 
     def judging(self) -> Iterator[nn.Parameter]:
         """Parameters of the discriminators."""
@@ -136,11 +150,27 @@ class Objective(nn.Module, ABC):
         told = least_squares(judge(self._seen(real, rng)), real=True)
         return 0.5 * (told + least_squares(judge(self._seen(drawn, rng)), real=False))
 
+    def _mistaken_views(self, real: Tensor, drawn: Tensor, rng: np.random.Generator) -> Losses:
+        """How far the judge of whole views is from telling real from drawn."""
+        if self.judge_views is None:
+            return {}
+        with torch.autocast(drawn.device.type, enabled=False):
+            seen = as_filed(real.float())
+            told = logistic(self.judge_views(seen), real=True)
+            told = told + logistic(self.judge_views(as_filed(drawn.detach().float())), real=False)
+            if rng.integers(PENALTY_EVERY) == 0:
+                told = told + PENALTY * gradient_penalty(self.judge_views, seen)
+        return {"judge views": told}
+
     def _shaped(self, drawn: Tensor, batch: Batch) -> Losses:
         """Outlines as in the RGB image, tones and grain as in the real infrared ones."""
         losses = {}
         if self.weights.edge:
-            losses["edge"] = self.weights.edge * edge_loss(drawn, batch.visible)
+            losses["edge"] = self.weights.edge * F.relu(edge_loss(drawn, batch.visible) - OUTLINES_APART)
+        if self.judge_views is not None:
+            with torch.autocast(drawn.device.type, enabled=False):
+                scores = self.judge_views(as_filed(drawn.float()))
+                losses["views"] = self.weights.views * logistic(scores, real=True)
         if self.statistics is not None:
             losses["statistics"] = self.weights.statistics * self.statistics(drawn, batch.infrared)
         return losses

@@ -6,7 +6,6 @@ With `adversarial` 0 it is plain regression of the measured view.
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from fusionrs_builder.translate.discriminator import PatchDiscriminator
 from fusionrs_builder.translate.losses import paired_loss
@@ -20,9 +19,6 @@ class Pix2Pix(Objective):
     def __init__(self, shape: Shape, weights: Weights) -> None:
         super().__init__(shape, weights)
         self.judge = PatchDiscriminator(4, shape.ndf) if weights.adversarial else None
-
-    def discriminators(self) -> list[nn.Module]:
-        return [self.judge] if self.judge is not None else []
 
     def generator_losses(self, batch: Batch, rng: np.random.Generator) -> Losses:
         assert batch.pair is not None

@@ -108,6 +108,39 @@ def test_the_gate_learns_to_tell_what_is_familiar_and_moves_no_expert():
 
 
 @pytest.mark.parametrize("name", ["cyclegan", "cut"])
+def test_whole_views_are_judged_beside_patches_or_instead_of_them(name):
+    drawing, judging = both(made(name, Weights(views=1)), batch())
+    assert (set(drawing), set(judging)) == (EXPECTED[name][0] | {"views"}, EXPECTED[name][1] | {"judge views"})
+    if name == "cut":
+        alone = made(name, Weights(adversarial=0, views=1, nce=0))
+        drawing, judging = both(alone, batch(paired=False))
+        assert (set(drawing), set(judging)) == ({"views", "edge"}, {"judge views"})
+        assert alone.discriminators() == [alone.judge_views]
+
+
+def test_a_judge_of_views_learns_to_tell_tones_and_textures_and_draws_the_generator_after_it():
+    torch.manual_seed(0)
+    shape = replace(SHAPE, generator=GeneratorConfig(ngf=4, n_blocks=1, norm="none", tone=3), ndf=8)
+    objective = OBJECTIVES["cut"](shape, Weights(adversarial=0, views=1, nce=0, edge=0))
+    drawers, judges = (torch.optim.Adam(list(p), 3e-3) for p in (objective.drawing(), objective.judging()))
+    rng, told, apart = np.random.default_rng(0), [], []
+    for _ in range(60):
+        rgb, real = torch.rand(8, 3, 32, 32) * 0.4 - 0.9, torch.rand(8, 1, 32, 32) * 0.2 + 0.5
+        drawing = objective.generator_losses(Batch(rgb, real), rng)
+        judging = objective.discriminator_losses(rng)
+        for losses, optimizer in ((drawing, drawers), (judging, judges)):
+            optimizer.zero_grad()
+            sum(losses.values()).backward(retain_graph=losses is drawing)
+            if losses is drawing:
+                objective.judge_views.zero_grad()
+            optimizer.step()
+        told.append(judging["judge views"].item())
+        apart.append((objective.generator(rgb).mean() - real.mean()).abs().item())
+    assert min(told) < 1  # 2 ln 2 is by chance
+    assert min(apart) < 0.5 * apart[0]
+
+
+@pytest.mark.parametrize("name", ["cyclegan", "cut"])
 def test_an_unpaired_objective_needs_its_adversary(name):
     with pytest.raises(Exception, match=f"{name} without its adversary learns nothing"):
         TrainSettings(objective=name, weights=Weights(adversarial=0))
