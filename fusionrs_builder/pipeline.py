@@ -17,7 +17,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fusionrs_builder import config
 from fusionrs_builder.corpora import auto, published, registry
@@ -27,6 +27,9 @@ from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.shards import corpus_of
 from fusionrs_builder.stage import Stage, Task, is_done
 from fusionrs_builder.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fusionrs_builder.caption.chat.estimate import Estimate
 
 __all__ = ["Run", "Summary", "Workspace", "caption", "curate", "download", "push", "run_all", "status", "translate"]
 
@@ -140,9 +143,46 @@ def translate(workspace: Workspace, *, run: Run = Run(), batch_size: int | None 
 
 
 def caption(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:
-    """Write scene and infrared captions. `flags`: keys of `config.CaptionSettings`."""
+    """Write scene and infrared captions. `flags`: keys of `config.CaptionSettings`.
+
+    Raises:
+        UsageError: several processes would ask a model the same.
+    """
+    asks = config.update(workspace, ("caption",), flags, save=False).caption.captioner == "chat"
+    if asks and (run.engine != "local" or (run.workers or 1) > 1):
+        raise UsageError(
+            "the chat captioner is one process, which asks many questions at once: leave --workers and --engine out, "
+            "and give --concurrency"
+        )
     settings, stage = _configured(workspace, "caption", flags, run)
-    return _run(workspace, stage, run, settings)
+    if not asks or run.dry_run:
+        return _run(workspace, stage, run, settings)
+    from fusionrs_builder.caption.chat import ahead
+
+    before = ahead.spent(workspace)
+    ahead.answer(workspace, settings.caption, _pending(workspace, stage), run.device)
+    summary = _run(workspace, stage, run, settings)
+    summary.notes += ahead.told(workspace, settings.caption, before)
+    return summary
+
+
+def caption_estimate(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> "Estimate":
+    """Ask about a few records, and reckon what all that want captions would take. Keeps the flags, makes no shard.
+
+    Raises:
+        FusionError: the grounded captioner costs nothing; nothing to caption; or as asking does.
+    """
+    from fusionrs_builder.caption.chat.estimate import estimate
+
+    settings, stage = _configured(workspace, "caption", flags, run)
+    if settings.caption.captioner != "chat" or settings.caption.offline:
+        raise UsageError("only answers of a server have a price: give --captioner chat, without --offline")
+    with workspace.lock("caption --estimate"):
+        return estimate(workspace, settings.caption, _pending(workspace, stage), settings.build.seed)
+
+
+def _pending(workspace: Workspace, stage: Stage) -> list[Task]:
+    return [task for task in stage.tasks(workspace) if not is_done(workspace, stage, task)]
 
 
 def curate(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:

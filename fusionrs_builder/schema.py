@@ -72,11 +72,13 @@ CAPTION_SOURCE = pa.struct(
         ("ir", pa.list_(pa.string())),
         ("prompt_sha256", pa.string()),
         ("checks", pa.list_(pa.string())),
+        ("failed", pa.list_(pa.string())),
     ]
 )
 """Who wrote each scene caption and each IR caption, in their order: `publisher`, `model` or `template` for those that
 came with the corpus (by people, by a language model, by rule), `grounded@v1` or `chat:<model>` for those made here;
-sha256 of the prompt or phrase file; names of the checks that passed."""
+sha256 of the prompt or phrase file; names of the checks that all of them passed; and `check: what was wrong` of what a
+model said that was left out, so that it was asked again or the grounded writer filled in."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionrs_builder.caption.evidence import edge_density
+from fusionrs_builder.caption.evidence import cell_means, edge_density
 from fusionrs_builder.caption.geometry import CELLS
 from fusionrs_builder.caption.regions import block_means
 
@@ -42,6 +42,7 @@ class Look:
         colours: one main colour, or two that share the frame; empty where none is clear. `dark`
             and `muted` (too little of a hue to name it) are among them.
         brightest, darkest: cell of the 3 x 3 grid that clearly is; None where none is.
+        cells: mean luma of the nine cells, row by row from the upper left, 0..255.
     """
 
     brightness: float
@@ -49,6 +50,7 @@ class Look:
     colours: tuple[str, ...]
     brightest: str | None
     darkest: str | None
+    cells: tuple[float, ...]
 
 
 def look(rgb: NDArray[np.uint8]) -> Look:
@@ -66,13 +68,21 @@ def look(rgb: NDArray[np.uint8]) -> Look:
     brightness = float(luma.mean())
     excess = amounts / np.maximum(areas, 1e-9) - brightness if areas.all() else np.zeros(9)
     step = -(-max(luma.shape) // SAMPLE_PIXELS)
-    return Look(brightness, edge_density(luma), colours(rgb[::step, ::step]), _leader(excess), _leader(-excess))
+    return Look(
+        brightness=brightness,
+        edges=edge_density(luma),
+        colours=colours(rgb[::step, ::step]),
+        brightest=_leader(excess),
+        darkest=_leader(-excess),
+        cells=cell_means(luma),
+    )
 
 
 def luminance(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """ITU-R 601 luma, uint8 [H, W], of uint8 [H, W, 3]."""
-    wide = rgb.astype(np.uint16)
-    return ((77 * wide[..., 0] + 150 * wide[..., 1] + 29 * wide[..., 2]) >> 8).astype(np.uint8)
+    # Whole numbers below 2^24 are exact in float32, whose product of matrices is fast.
+    sums = rgb.astype(np.float32) @ np.array([77, 150, 29], np.float32)
+    return (sums.astype(np.uint16) >> 8).astype(np.uint8)
 
 
 def colours(rgb: NDArray[np.uint8]) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ class Evidence:
         things: labelled objects of which a part is visible, in their order.
         correlation: of the view with the luma of the visible image, -1..1; None without one, or where either is flat.
         edge_agreement: the same of the two gradient magnitudes.
+        cells: means of the 3 x 3 grid, row by row from the upper left, 0..255.
     """
 
     width: int
@@ -83,6 +84,7 @@ class Evidence:
     things: tuple[Thing, ...]
     correlation: float | None
     edge_agreement: float | None
+    cells: tuple[float, ...]
 
 
 def measure(ir: Gray, rgb: NDArray[np.uint8] | None, boxes: Iterable[Mapping[str, Any]]) -> Evidence:
@@ -125,7 +127,20 @@ def measure(ir: Gray, rgb: NDArray[np.uint8] | None, boxes: Iterable[Mapping[str
         things=tuple(_things(ir, locate(boxes, width, height, scale))),
         correlation=correlation,
         edge_agreement=agreement,
+        cells=cell_means(ir),
     )
+
+
+def cell_means(gray: Gray) -> tuple[float, ...]:
+    """Means of the 3 x 3 grid over an image, row by row, 0..255. Cells of an image of fewer pixels share some.
+
+    Args:
+        gray: uint8 [H, W].
+    """
+    rows, columns = (
+        [slice(i * side // 3, max(-(-(i + 1) * side // 3), i * side // 3 + 1)) for i in range(3)] for side in gray.shape
+    )
+    return tuple(float(gray[row, column].mean()) for row in rows for column in columns)
 
 
 def edge_density(gray: Gray) -> float:

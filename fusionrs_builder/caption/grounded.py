@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionrs_builder.caption import checks, facts
+from fusionrs_builder.caption import checks, claims, facts
 from fusionrs_builder.caption.appearance import look
 from fusionrs_builder.caption.evidence import measure
 from fusionrs_builder.caption.facts import Record, Slots
@@ -67,14 +67,34 @@ class Phrases:
 
 
 @dataclass(frozen=True)
+class Given:
+    """What a model wrote of a record, checked; the grounded writer adds what is missing.
+
+    Attributes:
+        scene, ir: captions that passed every check of `claims.py`.
+        writer: `chat:<model>`.
+        prompt_sha256: of what it was told.
+        failed: `check: what was wrong` of what it said besides.
+    """
+
+    scene: tuple[str, ...]
+    ir: tuple[str, ...]
+    writer: str
+    prompt_sha256: str
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Captions:
     """The captions of a record.
 
     Attributes:
         scene: published ones first, those by people before those by a model and by rule; then written ones.
         ir: empty where there is no infrared view.
-        scene_writers, ir_writers: one of `ORIGINS`, or `grounded@v1`, one for each caption.
+        scene_writers, ir_writers: one of `ORIGINS`, `chat:<model>` or `grounded@v1`, one for each caption.
         checks: names of the checks that every caption passed.
+        prompt_sha256: of what a model was told, where one was asked; else of the phrase file.
+        failed: `check: what was wrong` of what a model said that is not among them.
     """
 
     scene: tuple[str, ...]
@@ -82,6 +102,8 @@ class Captions:
     scene_writers: tuple[str, ...]
     ir_writers: tuple[str, ...]
     checks: tuple[str, ...]
+    prompt_sha256: str
+    failed: tuple[str, ...]
 
 
 class Writer:
@@ -98,13 +120,20 @@ class Writer:
         self.seed, self.scene, self.ir = seed, scene, ir
         self.phrases = phrases or Phrases.load()
 
-    def write(self, record: Record, rgb: NDArray[np.uint8] | None, ir: NDArray[np.uint8] | None) -> Captions:
+    def write(
+        self,
+        record: Record,
+        rgb: NDArray[np.uint8] | None,
+        ir: NDArray[np.uint8] | None,
+        given: Given | None = None,
+    ) -> Captions:
         """Write the captions of one record.
 
         Args:
             record: labels, boxes and metadata.
             rgb: uint8 [H, W, 3]; None where the record was seen in infrared alone.
             ir: uint8 [H, W]; None where there is no infrared view. `rgb` and `ir` may not both be None.
+            given: what a model wrote already; only what is missing is added.
 
         Raises:
             FusionError: a written caption failed a check, which is a fault of this package.
@@ -141,20 +170,48 @@ class Writer:
             slots |= facts.near_infrared_slots(said_ir, record, seen, tables["near_infrared"])
             return slots | facts.object_slots(said_ir, things, record, pick)
 
-        origins = _published(record)
-        published = tuple(origins)
-        scene = self._compose("scene", SCENE_FIRST, scene_slots, self.scene - len(published), record, published)
-        written = self._compose("ir", IR_FIRST, ir_slots, self.ir, record, (*published, *scene)) if seen else ()
-        bound = (record.origin, record.band, rgb is None)
-        if faults := checks.faults(scene, written, *bound):
+        others, said_before = (given.scene, given.ir) if given else ((), ())
+        first = (*published(record), *others)
+        scene = self._compose(
+            "scene", SCENE_FIRST, scene_slots, self.scene - len(first), record, (*first, *said_before)
+        )
+        taken = (*first, *said_before, *scene)
+        written = self._compose("ir", IR_FIRST, ir_slots, self.ir - len(said_before), record, taken) if seen else ()
+        if faults := checks.faults(scene, written, record.origin, record.band, rgb is None):
             raise FusionError(f"{record.id}: a written caption fails its checks, please report this: {faults}")
-        failed = checks.faults((*published, *scene), written, *bound)
+        return self._together(record, given, scene, written, rgb is None)
+
+    def adopt(self, record: Record, given: Given, rgb: bool, ir: bool) -> Captions | None:
+        """What a model wrote, where nothing is missing; None where it is. No image is looked at.
+
+        Args:
+            record: labels, boxes and metadata.
+            given: what a model wrote.
+            rgb: whether there is a visible image.
+            ir: whether there is an infrared view.
+        """
+        enough = len(published(record)) + len(given.scene) >= self.scene and (not ir or len(given.ir) >= self.ir)
+        return self._together(record, given, (), (), not rgb) if enough else None
+
+    def _together(
+        self, record: Record, given: Given | None, scene: tuple[str, ...], written: tuple[str, ...], infrared_only: bool
+    ) -> Captions:
+        """Captions of all writers: published, given, written."""
+        origins = published(record)
+        others, said_before = (given.scene, given.ir) if given else ((), ())
+        first = (*origins, *others)
+        failed = checks.faults(
+            (*first, *scene), (*said_before, *written), record.origin, record.band, infrared_only
+        )  # fmt: skip
+        writer = given.writer if given else GROUNDED
         return Captions(
-            scene=(*published, *scene),
-            ir=written,
-            scene_writers=(*origins.values(), *(GROUNDED,) * len(scene)),
-            ir_writers=(GROUNDED,) * len(written),
-            checks=tuple(name for name in checks.CHECKS if name not in failed),
+            scene=(*first, *scene),
+            ir=(*said_before, *written),
+            scene_writers=(*origins.values(), *(writer,) * len(others), *(GROUNDED,) * len(scene)),
+            ir_writers=(*(writer,) * len(said_before), *(GROUNDED,) * len(written)),
+            checks=tuple(name for name in (claims.CHECKS if given else checks.CHECKS) if name not in failed),
+            prompt_sha256=given.prompt_sha256 if given else self.phrases.sha256,
+            failed=given.failed if given else (),
         )
 
     def _compose(
@@ -218,7 +275,7 @@ def _fits(text: str) -> bool:
     return checks.MIN_WORDS <= len(text.split()) <= checks.MAX_WORDS and not text[:1].isdigit()
 
 
-def _published(record: Record) -> dict[str, str]:
+def published(record: Record) -> dict[str, str]:
     """The captions that come with a record, each once, and the best of its origins."""
     found: dict[str, str] = {}
     for origin in ORIGINS:

@@ -1,13 +1,20 @@
 """The stage that writes `captions/` from `rgb/` and `ir/`."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from fusionrs_builder import pixels
+from fusionrs_builder.caption.chat import ledger
+from fusionrs_builder.caption.chat.captioner import Said, Views, alike
+from fusionrs_builder.caption.chat.prompt import Prompt
+from fusionrs_builder.caption.chat.question import Questions
 from fusionrs_builder.caption.facts import Record
-from fusionrs_builder.caption.grounded import GROUNDED, Captions, Phrases, Writer
+from fusionrs_builder.caption.grounded import GROUNDED, Captions, Given, Phrases, Writer
 from fusionrs_builder.config import CaptionSettings
+from fusionrs_builder.errors import UsageError
 from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Stage, Task, Worker
 from fusionrs_builder.workspace import Workspace
@@ -16,6 +23,16 @@ RGB_COLUMNS = (
     "rgb", "publisher_captions", "model_captions", "template_captions", "labels", "boxes", "gsd_m"
 )  # fmt: skip
 IR_COLUMNS = ("ir", "ir_origin", "ir_band", "reason")
+LAYERS = {"rgb": RGB_COLUMNS, "ir": IR_COLUMNS}
+
+CHAT_VERSION = 1
+"""Raised when another caption would be kept of the same answer."""
+
+AHEAD = 8
+"""Shards that may be begun before the one before them is through."""
+
+MOST_ALIKE = 3
+"""Records of a shard that one sentence of the model may stand in; more, and it says nothing of any of them."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +48,17 @@ class CaptionStage(Stage):
     seed: int
 
     name: ClassVar[str] = "caption"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[tuple[str, ...]] = ("rgb", "ir")
     writes = "captions"
 
+    @property
+    def parallel(self) -> bool:  # type: ignore[override]
+        return self.settings.captioner == "grounded"
+
     def params(self) -> Mapping[str, Any]:
-        """The captioner, how many captions, the seed and the sha256 of the phrase file."""
-        return {
+        """The captioner, how many captions, the seed and the sha256 of the phrase file; for chat, what is sent."""
+        chosen: dict[str, Any] = {
             "captioner": self.settings.captioner,
             "writer": GROUNDED,
             "scene_captions": self.settings.scene_captions,
@@ -45,32 +66,114 @@ class CaptionStage(Stage):
             "seed": self.seed,
             "prompt_sha256": Phrases.load().sha256,
         }
+        if self.settings.captioner == "chat":
+            if not self.settings.model:
+                raise UsageError("caption.model: which model is to be asked? give --model NAME")
+            chosen |= {"chat": CHAT_VERSION, "chat_prompt_sha256": Prompt.load(self.settings.prompt).sha256}
+            chosen |= {name: getattr(self.settings, name) for name in ("model", "views")}
+            chosen |= {name: getattr(self.settings, name) for name in ("image_side", "max_tokens", "temperature")}
+        return chosen
+
+    def check(self, workspace: Workspace) -> None:
+        """Raises UsageError where answers could not be kept."""
+        if self.settings.captioner == "chat":
+            ledger_path(workspace)
+
+    def prepare(self, workspace: Workspace, pending: Sequence[Task]) -> list[Task]:
+        """A task knows which come after it: a chat captioner begins with the next before one is through."""
+        names = [task.shard for task in pending]
+        return [replace(task, payload=tuple(names[n + 1 : n + 1 + AHEAD])) for n, task in enumerate(pending)]
 
     def open(self, device: str) -> Worker:
         """The worker of one process; `device` is not used."""
         writer = Writer(self.seed, self.settings.scene_captions, self.settings.ir_captions)
+        if self.settings.captioner == "chat":
+            return _Chat(self.settings, writer)
 
         def work(workspace: Workspace, task: Task) -> Iterator[Row]:
-            for row in workspace.zip(task.shard, {"rgb": RGB_COLUMNS, "ir": IR_COLUMNS}):
+            for row in workspace.zip(task.shard, LAYERS):
                 yield _captioned(row, writer)
 
         return work
 
 
-def _captioned(row: Row, writer: Writer) -> Row:
-    """The row of the captions layer for one joined row of `rgb` and `ir`."""
-    rgb, ir = _bytes(row["rgb"]), _bytes(row["ir"])
-    reason = None
+class _Chat:
+    """The worker that asks a model. Closes its session after the last shard, or when anything goes wrong."""
+
+    def __init__(self, settings: CaptionSettings, writer: Writer) -> None:
+        self.settings, self.writer = settings, writer
+        self.prompt = Prompt.load(settings.prompt)
+        self.session: Any = None
+
+    def __call__(self, workspace: Workspace, task: Task) -> Iterator[Row]:
+        from fusionrs_builder.caption.chat.rounds import measured
+        from fusionrs_builder.caption.chat.session import Session  # its client is not needed to read settings
+
+        if self.session is None:
+            questions = Questions(self.settings, self.prompt)
+            records = partial(measured, workspace, questions)
+            self.session = Session(self.settings, questions, ledger_path(workspace), records)
+        try:
+            said = list(self.session.shard(task.shard, task.payload or ()))
+            # Only when all of a shard was said is it known which sentences fit everything.
+            same = set(alike([(*each.scene, *each.ir) for each in said if each], MOST_ALIKE))
+            for row, each in zip(workspace.zip(task.shard, LAYERS), said, strict=True):
+                yield _captioned(row, self.writer, each and self._given(each, same))
+        except BaseException:
+            self.close()
+            raise
+        if not task.payload:
+            self.close()
+
+    def close(self) -> None:
+        if self.session is not None:
+            session, self.session = self.session, None
+            session.close()
+
+    def _given(self, said: Said, same: set[str]) -> Given:
+        scene, ir = ([text for text in texts if text.casefold() not in same] for texts in (said.scene, said.ir))
+        dropped = len(said.scene) + len(said.ir) - len(scene) - len(ir)
+        failed = (*said.failed, *("sameness: the same sentence stood in many records",) * dropped)
+        return Given(tuple(scene), tuple(ir), f"chat:{self.settings.model}", self.prompt.sha256, failed)
+
+
+def ledger_path(workspace: Workspace) -> Path:
+    """Where the answers of a workspace are kept.
+
+    Raises:
+        UsageError: the workspace is not on this machine's file system.
+    """
+    if not workspace.local:
+        raise UsageError(
+            f"{workspace.url}: answers are kept in a database, which needs a local workspace: build it in a folder, "
+            "and copy it where it shall be"
+        )
+    return Path(workspace.path(ledger.NAME))
+
+
+def views_of(row: Row) -> tuple[Views, str | None]:
+    """The images of a joined row, and why there is no infrared one.
+
+    Raises:
+        ValueError: an image cannot be decoded.
+    """
+    rgb = _bytes(row["rgb"])
+    ir, reason = _infrared(row)
+    visible = None if rgb is None else (rgb, pixels.rgb_array(rgb))
+    infrared = None if ir is None else (ir, pixels.gray_array(ir))
+    return Views(visible, infrared), reason
+
+
+def _infrared(row: Row) -> tuple[bytes | None, str | None]:
+    """The infrared view of a joined row as it is kept, or why there is none."""
+    ir = _bytes(row["ir"])
     if row["reason"] or ir is None:
-        ir, reason = None, f"no_infrared: {row['reason'] or 'the record has no infrared view'}"
-    if rgb is None and ir is None:
-        return _row(row["id"], None, writer, reason)
-    try:
-        visible = None if rgb is None else pixels.rgb_array(rgb)
-        infrared = None if ir is None else pixels.gray_array(ir)
-    except ValueError as error:
-        return _row(row["id"], None, writer, f"unreadable_image: {error}")
-    record = Record(
+        return None, f"no_infrared: {row['reason'] or 'the record has no infrared view'}"
+    return ir, None
+
+
+def record_of(row: Row) -> Record:
+    return Record(
         id=row["id"],
         labels=row["labels"] or (),
         boxes=row["boxes"] or (),
@@ -81,10 +184,26 @@ def _captioned(row: Row, writer: Writer) -> Row:
         origin=row["ir_origin"],
         band=row["ir_band"],
     )
-    return _row(row["id"], writer.write(record, visible, infrared), writer, reason)
 
 
-def _row(record: str, captions: Captions | None, writer: Writer, reason: str | None) -> Row:
+def _captioned(row: Row, writer: Writer, given: Given | None = None) -> Row:
+    """The row of the captions layer for one joined row of `rgb` and `ir`."""
+    if given is not None:  # so its images were decoded before, and need not be again where nothing is missing
+        kept, reason = _infrared(row)
+        adopted = writer.adopt(record_of(row), given, row["rgb"] is not None, kept is not None)
+        if adopted is not None:
+            return _row(row["id"], adopted, reason)
+    try:
+        views, reason = views_of(row)
+    except ValueError as error:
+        return _row(row["id"], None, f"unreadable_image: {error}")
+    if views.rgb is None and views.ir is None:
+        return _row(row["id"], None, reason)
+    rgb, ir = (None if image is None else image[1] for image in (views.rgb, views.ir))
+    return _row(row["id"], writer.write(record_of(row), rgb, ir, given), reason)
+
+
+def _row(record: str, captions: Captions | None, reason: str | None) -> Row:
     if captions is None:
         return {
             "id": record, "scene_captions": None, "ir_captions": None, "caption_source": None, "reason": reason
@@ -96,8 +215,9 @@ def _row(record: str, captions: Captions | None, writer: Writer, reason: str | N
         "caption_source": {
             "scene": list(captions.scene_writers),
             "ir": list(captions.ir_writers),
-            "prompt_sha256": writer.phrases.sha256,
+            "prompt_sha256": captions.prompt_sha256,
             "checks": list(captions.checks),
+            "failed": list(captions.failed),
         },
         "reason": reason,
     }

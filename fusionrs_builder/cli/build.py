@@ -102,13 +102,39 @@ def translate(run: Run, where: str, as_json: bool, **flags: Any) -> None:
     _report(pipeline.translate(Workspace.open(where), run=run, **flags), as_json)
 
 
-@click.command(epilog=_examples("caption", "caption --ir-captions 3 --workers 8"))
-@options.settings(CaptionSettings)
+@click.command(
+    epilog=_examples(
+        "caption",
+        "caption --ir-captions 3 --workers 8",
+        "caption --captioner chat --model gpt-4.1-mini --estimate",
+        "caption --captioner chat --model gpt-4.1-mini --max-usd 20",
+        "caption --captioner chat --model Qwen/Qwen3-VL-8B-Instruct --base-url http://localhost:8000/v1",
+        "caption --captioner chat --model Qwen/Qwen3-VL-8B-Instruct --offline",
+        "caption --report",
+    )
+)
+@click.option("--estimate", is_flag=True, help="ask about 20 records, and say what all would take")
+@click.option("--report", is_flag=True, help="say who wrote what, what the checks found, and show 20 examples")
+@options.settings(CaptionSettings, "prices")
 @options.running
 @options.common
-def caption(run: Run, where: str, as_json: bool, **flags: Any) -> None:
-    """Write scene and infrared captions for every record."""
-    _report(pipeline.caption(Workspace.open(where), run=run, **flags), as_json)
+def caption(estimate: bool, report: bool, run: Run, where: str, as_json: bool, **flags: Any) -> None:
+    """Write scene and infrared captions for every record.
+
+    The grounded captioner needs nothing. The chat captioner asks a language model; every answer is kept in
+    ledger.sqlite, checked against what was measured and labelled, and never paid for twice.
+    """
+    workspace = Workspace.open(where)
+    if report:
+        from fusionrs_builder.caption.report import report as read
+
+        found = read(workspace)
+        options.show(found.as_dict(), as_json, lambda: "\n".join(found.lines()))
+    elif estimate:
+        reckoned = pipeline.caption_estimate(workspace, run=run, **flags)
+        options.show(vars(reckoned), as_json, lambda: "\n".join(reckoned.lines()))
+    else:
+        _report(pipeline.caption(workspace, run=run, **flags), as_json)
 
 
 @click.command(

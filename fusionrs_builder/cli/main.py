@@ -14,6 +14,7 @@ COMMANDS = {
     "push": ("build", "the dataset that load_dataset opens -> release/"),
     "run": ("build", "every stage of fusionrs.toml, in order"),
     "status": ("build", "what stands, and what would run next"),
+    "ledger": ("ledger", "the answers of language models that were paid for"),
     "corpora": ("corpora", "the corpora known to this package"),
     "translator": ("translator", "train, import and evaluate translators"),
     "demo": ("demo", "build a real dataset end to end"),

@@ -83,6 +83,7 @@ def test_a_row_for_every_record_in_order(laid: Workspace) -> None:
         "ir": ["grounded@v1"] * 2,
         "prompt_sha256": Phrases.load().sha256,
         "checks": ["forbidden_words", "no_colour_in_ir", "length", "unique"],
+        "failed": [],
     }
     assert any("forest" in text.lower() for text in whole["scene_captions"])
     assert set(whole) == set(schema.arrow_schema("captions").names)

@@ -45,6 +45,7 @@ def record(key: str, split: str = "train", side: int = 16, **special: Any) -> Re
             "ir": ["grounded@v1"],
             "prompt_sha256": "ab",
             "checks": ["no-heat"],
+            "failed": [],
         },
         "labels": ["field"],
         "boxes": [{"label": "ship", "x0": 1.0, "y0": 2.0, "x1": 3.0, "y1": 4.0, "polygon": []}],

@@ -1,0 +1,165 @@
+"""Ask one question until it is answered: the ledger first, then the server, as often as makes sense, within the budget.
+
+What was answered is on the disk before anybody hears of it. The same question is under way once at a time.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from fusionrs_builder.caption.chat.endpoint import Endpoint, FailedError
+from fusionrs_builder.caption.chat.ledger import Answer, Ledger
+from fusionrs_builder.caption.chat.money import Budget
+from fusionrs_builder.caption.chat.question import Question
+from fusionrs_builder.caption.chat.slots import Slots
+from fusionrs_builder.config import CaptionSettings
+from fusionrs_builder.errors import FusionError
+
+TRIES = 5
+"""Of a question, where the server answers others."""
+
+REJECTIONS = 3
+"""Requests that a server may reject before it ever answered one: then the fault is in all of them."""
+
+TELLING = (401, 403, 404)
+"""Of these one is enough."""
+
+FIXES = {
+    401: "the key is missing or wrong: set OPENAI_API_KEY",
+    403: "the key may not use this model",
+    404: "no such model or address: check --model and --base-url (it ends in /v1 as a rule)",
+}
+
+
+class UnansweredError(Exception):
+    """A question to which this server gives no answer, though it answers others. Says why."""
+
+
+@dataclass
+class Tally:
+    """What a run did.
+
+    Attributes:
+        asked: questions that were sent and answered.
+        known: questions whose answer was in the ledger.
+        failed: attempts that gave no answer.
+        unanswered: questions that were given up.
+        tokens_in, tokens_out: of the answers.
+        usd: for them, where the model has a price.
+    """
+
+    asked: int = 0
+    known: int = 0
+    failed: int = 0
+    unanswered: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float = 0.0
+    seconds: list[float] = field(default_factory=list)
+
+
+class Asking:
+    """Asks. To be used within one event loop.
+
+    Args:
+        settings: whom, and how many at once.
+        endpoint: the server.
+        ledger: what was answered before, and what will be.
+        budget: what may be spent.
+    """
+
+    def __init__(self, settings: CaptionSettings, endpoint: Endpoint, ledger: Ledger, budget: Budget) -> None:
+        self.settings, self.endpoint, self.ledger, self.budget = settings, endpoint, ledger, budget
+        self.slots = Slots(settings.concurrency, settings.patience, endpoint.safe(settings.base_url))
+        self.tally = Tally()
+        self.stopped = False
+        self._rejected = 0
+        self._under_way: dict[str, asyncio.Future[Answer]] = {}
+
+    async def ask(self, question: Question) -> Answer:
+        """The answer to a question.
+
+        Raises:
+            UnansweredError: this question has none.
+            FusionError: no question has one: the server is down, the key is wrong, the money is spent.
+        """
+        key = question.asked.key
+        if (known := self.ledger.find(key)) is not None:
+            self.tally.known += 1
+            return known
+        if key in self._under_way:  # two records with the same images and labels
+            return await asyncio.shield(self._under_way[key])
+        future = asyncio.ensure_future(self._until_answered(question))
+        self._under_way[key] = future
+        try:
+            return await future
+        finally:
+            del self._under_way[key]
+
+    async def _until_answered(self, question: Question) -> Answer:
+        tries = 0
+        while True:
+            try:
+                answer = await self._once(question)
+            except FailedError as failed:
+                self.tally.failed += 1
+                if not self.slots.troubled and not failed.too_many:
+                    tries += 1  # the question may be to blame
+                if tries >= TRIES:
+                    self.tally.unanswered += 1
+                    raise UnansweredError(failed.error) from None
+                continue
+            self.tally.asked += 1
+            self.tally.tokens_in += answer.tokens_in
+            self.tally.tokens_out += answer.tokens_out
+            self.tally.usd += answer.usd or 0.0
+            return answer
+
+    async def _once(self, question: Question) -> Answer:
+        """One exchange, and what it cost, in the ledger before this returns.
+
+        Raises:
+            FailedError: no answer came.
+            FusionError: as `ask`.
+        """
+        async with self.slots:
+            if self.stopped:
+                raise asyncio.CancelledError
+            bound = self.budget.bound(question, self.settings.max_tokens)
+            await self.budget.reserve(bound)
+            try:
+                attempt, answer = await self._exchange(question, bound)
+            except BaseException as error:
+                free = isinstance(error, FailedError) and not error.doubtful
+                await self.budget.settle(bound, 0.0 if free else bound)
+                if isinstance(error, FailedError):
+                    self._judge(error)
+                raise
+            self.slots.went_well()
+        # Others are asked while the answer goes to the disk.
+        try:
+            await asyncio.wrap_future(self.ledger.answered(attempt, question.asked, answer))
+        finally:
+            self.budget.learn(question, answer.tokens_in)
+            await self.budget.settle(bound, answer.usd)
+        return answer
+
+    async def _exchange(self, question: Question, bound: float | None) -> tuple[int, Answer]:
+        """The number of the attempt, which is in the ledger before anything is sent, and the answer."""
+        attempt = await asyncio.wrap_future(self.ledger.asking(question.asked, bound))
+        try:
+            return attempt, await self.endpoint.ask(question)
+        except FailedError as failed:
+            await asyncio.wrap_future(self.ledger.failed(attempt, failed.error, failed.doubtful))
+            raise
+        except BaseException:
+            self.ledger.failed(attempt, "stopped while it was under way", True)
+            raise
+
+    def _judge(self, failed: FailedError) -> None:
+        """Raises FusionError where all questions are lost, not this one alone."""
+        if failed.rejected and not self.slots.successes:
+            self._rejected += 1
+            if failed.rejected in TELLING or self._rejected >= REJECTIONS:
+                fix = FIXES.get(failed.rejected, "the server does not take such a request: see what it says")
+                raise FusionError(f"{self.slots.server}: {failed.error}: {fix}")
+        self.slots.went_wrong(failed.error, failed.retry_after_s, failed.too_many)

@@ -1,0 +1,219 @@
+"""The batch endpoint of OpenAI: files of questions, answered within a day at half the price.
+
+A job is a file of questions. What is known of it stands in the ledger before the next step is taken: a killed run
+finds its jobs again, and one whose id was never heard is looked for by the file it was made of. Only what failed is
+sent anew.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import openai
+
+from fusionrs_builder.caption.chat.endpoint import FORMATS, completion, request, safe
+from fusionrs_builder.caption.chat.ledger import Asked, Ledger
+from fusionrs_builder.caption.chat.money import Budget, price_of
+from fusionrs_builder.caption.chat.question import Question, Questions
+from fusionrs_builder.caption.chat.rounds import in_rounds
+from fusionrs_builder.config import CaptionSettings
+from fusionrs_builder.errors import FusionError
+from fusionrs_builder.stage import Task, digest
+from fusionrs_builder.workspace import Workspace
+
+MAX_REQUESTS, MAX_FILE_BYTES = 10_000, 100_000_000
+"""Of a job; the endpoint takes 50,000 and 200 MB."""
+
+POLL_S = 30.0
+
+WINDOW: Literal["24h"] = "24h"
+
+RUNNING = ("validating", "in_progress", "finalizing", "cancelling")
+"""States of a batch in which it will still change; all others are final."""
+
+UPLOADED, CREATED, COLLECTED = "uploaded", "created", "collected"
+"""States of a job in the ledger."""
+
+
+@dataclass
+class _File:
+    """Questions of a job that is being put together."""
+
+    lines: list[bytes] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    size: int = 0
+    bound: float = 0.0
+
+
+class BatchAPI:
+    """Answers questions through the batch endpoint.
+
+    Args:
+        settings: address, model, parameters, cap.
+        ledger: of the answers and the jobs.
+        say: is told what happens.
+    """
+
+    def __init__(self, settings: CaptionSettings, ledger: Ledger, say: Callable[[str], None]) -> None:
+        self.settings, self.ledger, self.say = settings, ledger, say
+        self._key = os.environ.get("OPENAI_API_KEY") or "none"
+        # Its own patience: every step here is safe to repeat, but for the creation of a batch, which is looked up.
+        self._client = openai.OpenAI(
+            api_key=self._key, base_url=settings.base_url, timeout=settings.timeout, max_retries=5
+        )
+        self.price = price_of(settings)
+
+    def run(self, workspace: Workspace, questions: Questions, pending: Sequence[Task]) -> None:
+        """Answer all that the pending shards need; what the endpoint does not answer stays open.
+
+        Raises:
+            FusionError: the endpoint refuses, or the cap is reached.
+        """
+        self.finish(self._unfinished())
+        in_rounds(workspace, questions, self.ledger, pending, self.answer)
+
+    def answer(self, questions: Iterable[Question]) -> int:
+        """Send questions in as many jobs as they need, wait for all, and keep the answers. Returns their number."""
+        before = self.ledger.spent().answers
+        names: list[str] = []
+        for file in self._files(questions, names):
+            names.append(self._create(self._upload(file)))
+        self.finish(names)
+        return self.ledger.spent().answers - before
+
+    def finish(self, names: Sequence[str]) -> None:
+        """Wait for jobs, and collect what they answered."""
+        waiting = list(names)
+        while waiting:
+            still = [name for name in waiting if not self._collected(name)]
+            if still == waiting:
+                time.sleep(POLL_S)
+            waiting = still
+
+    def _files(self, questions: Iterable[Question], sent: list[str]) -> Iterator[_File]:
+        """Questions in files that the endpoint takes and that the budget allows."""
+        budget = Budget(self.price, self.settings.max_usd, self.ledger.spent())
+        file = _File()
+        for question in questions:
+            bound = budget.bound(question, self.settings.max_tokens, batch=True)
+            if not budget.fits(bound):
+                # What is under way may turn out cheaper than it was held for.
+                if file.lines:
+                    yield file
+                    file = _File()
+                self.finish(sent)
+                sent.clear()
+                budget = Budget(self.price, self.settings.max_usd, self.ledger.spent())
+                if not budget.fits(bound):
+                    raise budget.spent_up(bound or 0.0)
+            budget.reserved += bound or 0.0
+            body = request(question, self.settings, FORMATS[0])
+            line = json.dumps(
+                {"custom_id": question.asked.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+            ).encode()
+            if file.lines and (len(file.lines) >= MAX_REQUESTS or file.size + len(line) > MAX_FILE_BYTES):
+                yield file
+                file = _File()
+            file.lines.append(line)
+            file.asked.append(question.asked)
+            file.size += len(line) + 1
+        if file.lines:
+            yield file
+
+    def _upload(self, file: _File) -> str:
+        """Hand in a file of questions. Returns the name of the job."""
+        name = digest([asked.key for asked in file.asked])[:16]
+        with self._explained("the questions could not be handed in"):
+            uploaded = self._client.files.create(file=(f"{name}.jsonl", b"\n".join(file.lines)), purpose="batch")
+        facts = {"file": uploaded.id, "asked": [asdict(asked) for asked in file.asked]}
+        self.ledger.note_job(name, UPLOADED, facts)
+        return name
+
+    def _create(self, name: str) -> str:
+        """Have the file of a job answered, unless that was asked for already and only its id was lost."""
+        facts = self._facts(name)
+        found = self._lost(facts["file"])
+        if found is None:
+            with self._explained("no batch could be made"):
+                found = self._client.with_options(max_retries=0).batches.create(
+                    input_file_id=facts["file"], endpoint="/v1/chat/completions", completion_window=WINDOW
+                ).id  # fmt: skip
+        self.ledger.note_job(name, CREATED, {**facts, "batch": found})
+        self.say(f"batch {found}: {len(facts['asked'])} questions")
+        return name
+
+    def _lost(self, file: str) -> str | None:
+        """The batch of a file, if there is one: the process may have died, or the line broken, before its id came."""
+        with self._explained("the batches could not be listed"):
+            return next((batch.id for batch in self._client.batches.list() if batch.input_file_id == file), None)
+
+    def _unfinished(self) -> list[str]:
+        for name in self.ledger.jobs(UPLOADED):
+            self._create(name)
+        return self.ledger.jobs(CREATED)
+
+    def _collected(self, name: str) -> bool:
+        """Whether a job is through; what it answered is then in the ledger."""
+        facts = self._facts(name)
+        with self._explained(f"batch {facts['batch']} could not be asked after"):
+            batch = self._client.batches.retrieve(facts["batch"])
+            if batch.status in RUNNING:
+                return False
+            found = [
+                line
+                for file in (batch.output_file_id, batch.error_file_id)
+                if file
+                for line in self._client.files.content(file).content.splitlines()
+            ]
+        asked = {each["key"]: Asked(**{**each, "images": tuple(each["images"])}) for each in facts["asked"]}
+        answered = sum(self._keep(line, asked) for line in found)
+        self.ledger.note_job(name, COLLECTED, {"batch": facts["batch"], "status": batch.status, "answered": answered})
+        self.say(f"batch {facts['batch']} {batch.status}: {answered} of {len(asked)} questions answered")
+        return True
+
+    def _keep(self, line: bytes, asked: dict[str, Asked]) -> bool:
+        """Put one line of a result into the ledger; returns whether it was an answer."""
+        if not line.strip():
+            return False
+        try:
+            found = json.loads(line)
+            one = asked[found["custom_id"]]
+        except (ValueError, LookupError, TypeError):
+            return False  # of another job, or no line of a result: its question stays open
+        try:
+            answer = completion(found["response"]["body"], self.price, 0.0, "batch")
+        except (ValueError, LookupError, TypeError):
+            attempt = self.ledger.asking(one, 0.0).result()
+            said = found.get("error") or (found.get("response") or {}).get("body")
+            self.ledger.failed(attempt, f"batch: {safe(json.dumps(said), self._key)}", doubtful=False).result()
+            return False
+        self.ledger.answered(None, one, answer).result()
+        return True
+
+    def _facts(self, name: str) -> dict[str, Any]:
+        facts = self.ledger.job(name)
+        assert facts is not None
+        return facts
+
+    def _explained(self, what: str) -> "_Explained":
+        return _Explained(what, self._key, self.settings.base_url)
+
+
+class _Explained:
+    """Turns what the client raises into an error without secrets."""
+
+    def __init__(self, what: str, key: str, server: str) -> None:
+        self.what, self.key, self.server = what, key, server
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, openai.OpenAIError):
+            raise FusionError(
+                f"{self.server}: {self.what}: {safe(str(error), self.key)}. Run again to go on: "
+                "jobs and answers are kept"
+            ) from None

@@ -1,0 +1,102 @@
+"""What the captions layer holds: who wrote, what the checks found, and examples of both."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from fusionrs_builder.errors import FusionError
+from fusionrs_builder.workspace import Workspace
+
+EXAMPLES = 20
+
+COLUMNS = ("scene_captions", "ir_captions", "caption_source", "reason")
+
+
+@dataclass
+class Report:
+    """Counts over the layer.
+
+    Attributes:
+        records: rows.
+        captioned: rows with captions.
+        captions: by kind (`scene`, `ir`) and writer.
+        filled_in: records in which the grounded writer filled in for a model.
+        asked_again: records of a model in which anything failed.
+        failed: what failed, by check.
+        examples: some records, those in which something failed first: id, captions, writers, failures.
+    """
+
+    records: int = 0
+    captioned: int = 0
+    captions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    of_model: int = 0
+    filled_in: int = 0
+    asked_again: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        captions = [{"kind": k, "writer": w, "captions": n} for (k, w), n in sorted(self.captions.items())]
+        return {**vars(self), "captions": captions, "failed": dict(self.failed.most_common())}
+
+    def lines(self) -> list[str]:
+        """For people."""
+        told = [f"{self.records:,} records, {self.captioned:,} with captions"]
+        for (kind, writer), count in sorted(self.captions.items()):
+            told.append(f"  {kind:6} {writer:32} {count:>10,}")
+        if self.of_model:
+            told.append(
+                f"{self.of_model:,} records were put to a model: {self.asked_again:,} failed a check at first, in "
+                f"{self.filled_in:,} the grounded writer filled in"
+            )
+            for check, count in self.failed.most_common():
+                told.append(f"  {check:32} {count:>10,}  {count / self.of_model:8.2%} of these records")
+        for example in self.examples:
+            told += ["", example["id"]]
+            told += [f"  {kind}: {text}  [{writer}]" for kind, text, writer in example["captions"]]
+            told += [f"  failed: {text}" for text in example["failed"]]
+        return told
+
+
+def report(workspace: Workspace, seed: int = 0) -> Report:
+    """Read the captions layer, a row group at a time.
+
+    Raises:
+        FusionError: there is none.
+    """
+    found, rng = Report(), random.Random(seed)
+    kept: list[tuple[float, dict[str, Any]]] = []
+    for shard in workspace.shards("captions"):
+        for row in workspace.rows("captions", shard, ["id", *COLUMNS]):
+            found.records += 1
+            source = row["caption_source"]
+            if source is None:
+                continue
+            found.captioned += 1
+            writers = [*source["scene"], *source["ir"]]
+            failed = source["failed"] or []
+            for kind in ("scene", "ir"):
+                found.captions.update((kind, writer) for writer in source[kind])
+            if failed or any(writer.startswith("chat:") for writer in writers):
+                found.of_model += 1
+                found.asked_again += bool(failed)
+                found.filled_in += bool(failed) and any(writer.startswith("grounded") for writer in writers)
+                found.failed.update({text.partition(":")[0] for text in failed})
+            kept.append((rng.random() - bool(failed), _example(row, source, failed)))
+            if len(kept) > 50 * EXAMPLES:
+                kept = sorted(kept, key=lambda pair: pair[0])[:EXAMPLES]
+    if not found.records:
+        raise FusionError(f"{workspace.url}: no captions yet: run `fusionrs-build caption` first")
+    found.examples = [example for _, example in sorted(kept, key=lambda pair: pair[0])[:EXAMPLES]]
+    return found
+
+
+def _example(row: dict[str, Any], source: dict[str, Any], failed: list[str]) -> dict[str, Any]:
+    captions = [
+        (kind, text, writer)
+        for kind, texts in (("scene", row["scene_captions"]), ("ir", row["ir_captions"]))
+        for text, writer in zip(texts or [], source[kind], strict=True)
+    ]
+    return {"id": row["id"], "captions": captions, "failed": failed}
