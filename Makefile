@@ -7,6 +7,7 @@ RUN = $(VENV)/bin/
 STAMP = $(VENV)/.stamp
 PEERS ?= .peers
 PEER = $(PEERS)/img2dataset/bin/img2dataset
+DISTILABEL = $(PEERS)/distilabel/bin/python
 FUSIONRS_SAMPLES ?= $(abspath $(wildcard ../shared/data))
 export FUSIONRS_SAMPLES
 
@@ -22,13 +23,15 @@ lint: $(STAMP)  ## style, types, and who may import whom
 	$(RUN)mypy
 	$(RUN)lint-imports
 
-bench: $(STAMP) $(PEER)  ## speed, as ratios; one JSON a run in benchmarks/results/
+bench: $(STAMP) $(PEER) $(DISTILABEL)  ## speed, as ratios; one JSON a run in benchmarks/results/
 	$(RUN)python -m benchmarks.translate
 	$(RUN)python -m benchmarks.harmonise --peer $(PEER)
 	$(RUN)python -m benchmarks.fetch --torture
 	$(RUN)python -m benchmarks.stac
 	$(RUN)python -m benchmarks.curate
 	$(RUN)python -m benchmarks.copies
+	$(RUN)python -m benchmarks.caption --peer $(DISTILABEL)
+	$(RUN)python -m benchmarks.caption_checks
 
 scores: $(STAMP)  ## what the translators are worth against measured infrared; about an hour
 	$(RUN)python -m benchmarks.translators
@@ -42,6 +45,7 @@ gpu: $(STAMP)  ## the checks that need a GPU, and the training of the translator
 
 torture: $(STAMP)  ## kill each command at 20 random moments (the tests do it 3 times)
 	FUSIONRS_KILLS=20 $(RUN)python -m pytest -s tests/e2e/test_torture.py
+	FUSIONRS_KILLS=10 FUSIONRS_RECORDS=2000 $(RUN)python -m pytest -s tests/e2e/test_caption_torture.py
 
 format: $(STAMP)
 	$(RUN)ruff check --fix .
@@ -59,3 +63,7 @@ $(STAMP): pyproject.toml
 $(PEER):  ## what download is measured against, in an environment of its own: it wants older libraries
 	$(PYTHON) -m venv $(PEERS)/img2dataset
 	$(PEERS)/img2dataset/bin/pip install --quiet img2dataset
+
+$(DISTILABEL):  ## what captions by a model are measured against; its image models import two packages it does not ask for
+	$(PYTHON) -m venv $(PEERS)/distilabel
+	$(PEERS)/distilabel/bin/pip install --quiet "distilabel[openai]" "openai<3" requests beautifulsoup4

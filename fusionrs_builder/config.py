@@ -419,7 +419,9 @@ def _explain(item: Any) -> str:
     parts = [str(part) for part in item["loc"]]
     key = ".".join(parts)
     if item["type"] != "extra_forbidden":
-        given = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
+        # An address may hold a password.
+        hidden = isinstance(item["input"], dict) or parts[-1] == "base_url"
+        given = "" if hidden else f" (got {item['input']!r})"
         said = PLAINLY.get(item["type"], item["msg"].removeprefix("Value error, "))
         return f"{key}: {said}{given}"
     model: Any = Settings

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from fusionrs_builder import config
 from fusionrs_builder.corpora import auto, published, registry
 from fusionrs_builder.corpora.stage import DownloadStage
-from fusionrs_builder.engines.runner import Run, Summary, count, run_stage
+from fusionrs_builder.engines.runner import Run, Summary, count, limited, run_stage
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.shards import corpus_of
 from fusionrs_builder.stage import Stage, Task, is_done
@@ -157,12 +157,16 @@ def caption(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:
     settings, stage = _configured(workspace, "caption", flags, run)
     if not asks or run.dry_run:
         return _run(workspace, stage, run, settings)
+    from fusionrs_builder.caption import report
     from fusionrs_builder.caption.chat import ahead
 
+    run = replace(run, workers=1)  # on several devices, too
     before = ahead.spent(workspace)
-    ahead.answer(workspace, settings.caption, _pending(workspace, stage), run.device)
+    ahead.answer(workspace, settings.caption, _pending(workspace, stage, run), run.device)
     summary = _run(workspace, stage, run, settings)
     summary.notes += ahead.told(workspace, settings.caption, before)
+    if not summary.waiting:
+        summary.problems += report.alike(workspace)
     return summary
 
 
@@ -175,14 +179,16 @@ def caption_estimate(workspace: Workspace, *, run: Run = Run(), **flags: Any) ->
     from fusionrs_builder.caption.chat.estimate import estimate
 
     settings, stage = _configured(workspace, "caption", flags, run)
+    if run.dry_run:
+        raise UsageError("--estimate asks a model, and pays for it: leave --dry-run out")
     if settings.caption.captioner != "chat" or settings.caption.offline:
         raise UsageError("only answers of a server have a price: give --captioner chat, without --offline")
     with workspace.lock("caption --estimate"):
-        return estimate(workspace, settings.caption, _pending(workspace, stage), settings.build.seed)
+        return estimate(workspace, settings.caption, _pending(workspace, stage, run), settings.build.seed)
 
 
-def _pending(workspace: Workspace, stage: Stage) -> list[Task]:
-    return [task for task in stage.tasks(workspace) if not is_done(workspace, stage, task)]
+def _pending(workspace: Workspace, stage: Stage, run: Run) -> list[Task]:
+    return limited([task for task in stage.tasks(workspace) if not is_done(workspace, stage, task)], run.limit)
 
 
 def curate(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:

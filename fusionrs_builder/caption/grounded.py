@@ -204,12 +204,14 @@ class Writer:
             (*first, *scene), (*said_before, *written), record.origin, record.band, infrared_only
         )  # fmt: skip
         writer = given.writer if given else GROUNDED
+        alone = bool(given) and not (origins or scene or written)
         return Captions(
             scene=(*first, *scene),
             ir=(*said_before, *written),
             scene_writers=(*origins.values(), *(writer,) * len(others), *(GROUNDED,) * len(scene)),
             ir_writers=(*(writer,) * len(said_before), *(GROUNDED,) * len(written)),
-            checks=tuple(name for name in (claims.CHECKS if given else checks.CHECKS) if name not in failed),
+            # What others wrote was not taken apart: of them only the first few checks can be told.
+            checks=tuple(name for name in (claims.CHECKS if alone else checks.CHECKS) if name not in failed),
             prompt_sha256=given.prompt_sha256 if given else self.phrases.sha256,
             failed=given.failed if given else (),
         )

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,9 @@ from fusionrs_builder.errors import FusionError
 from fusionrs_builder.workspace import Workspace
 
 EXAMPLES = 20
+
+MOST_ALIKE = 20
+"""Records that one sentence of a model may stand in, or a thousandth of all, if that is more."""
 
 COLUMNS = ("scene_captions", "ir_captions", "caption_source", "reason")
 
@@ -91,6 +95,35 @@ def report(workspace: Workspace, seed: int = 0) -> Report:
         raise FusionError(f"{workspace.url}: no captions yet: run `fusionrs-build caption` first")
     found.examples = [example for _, example in sorted(kept, key=lambda pair: pair[0])[:EXAMPLES]]
     return found
+
+
+def alike(workspace: Workspace) -> list[str]:
+    """Sentences of a model that stand in many records, and so say nothing of any: what a person should hear of them."""
+    seen: Counter[int] = Counter()
+    records = 0
+
+    def said() -> Iterator[str]:
+        nonlocal records
+        for shard in workspace.shards("captions"):
+            for row in workspace.rows("captions", shard, ["scene_captions", "ir_captions", "caption_source"]):
+                source = row["caption_source"] or {"scene": [], "ir": []}
+                pairs = [*zip(row["scene_captions"] or [], source["scene"], strict=True),
+                         *zip(row["ir_captions"] or [], source["ir"], strict=True)]  # fmt: skip
+                records += 1
+                yield from {text.casefold() for text, writer in pairs if writer.startswith("chat:")}
+
+    for text in said():
+        seen[hash(text)] += 1  # a number for each: the sentences themselves may be millions
+    limit = max(MOST_ALIKE, records // 1000)
+    often = {key for key, count in seen.items() if count > limit}
+    if not often:
+        return []
+    found = {text: seen[hash(text)] for text in said() if hash(text) in often}
+    worst = max(found, key=lambda text: found[text])
+    return [
+        f"{len(found)} sentences of the model stand in more than {limit} records each, {worst!r} in {found[worst]}: "
+        "give another --prompt or --model, or a higher --temperature"
+    ]
 
 
 def _example(row: dict[str, Any], source: dict[str, Any], failed: list[str]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -76,8 +75,14 @@ class CaptionStage(Stage):
 
     def check(self, workspace: Workspace) -> None:
         """Raises UsageError where answers could not be kept."""
-        if self.settings.captioner == "chat":
-            ledger_path(workspace)
+        if self.settings.captioner != "chat":
+            return
+        ledger_path(workspace)
+        if self.settings.max_usd is not None and self.settings.model not in self.settings.prices:
+            raise UsageError(
+                f'caption.max_usd needs a price: add [caption.prices."{self.settings.model}"] with input and output, '
+                "dollars a million tokens, to fusionrs.toml"
+            )
 
     def prepare(self, workspace: Workspace, pending: Sequence[Task]) -> list[Task]:
         """A task knows which come after it: a chat captioner begins with the next before one is through."""
@@ -106,24 +111,32 @@ class _Chat:
         self.session: Any = None
 
     def __call__(self, workspace: Workspace, task: Task) -> Iterator[Row]:
-        from fusionrs_builder.caption.chat.rounds import measured
+        from fusionrs_builder.caption.chat.measuring import Measuring
+        from fusionrs_builder.caption.chat.rounds import from_ledger
         from fusionrs_builder.caption.chat.session import Session  # its client is not needed to read settings
 
+        questions = Questions(self.settings, self.prompt)
+        if self.settings.batch_api or self.settings.offline:  # all was answered before the stage began
+            with ledger.Ledger(ledger_path(workspace)) as answers:
+                said = list(from_ledger(workspace, questions, answers, task.shard))
+            yield from self._rows(workspace, task, said)
+            return
         if self.session is None:
-            questions = Questions(self.settings, self.prompt)
-            records = partial(measured, workspace, questions)
-            self.session = Session(self.settings, questions, ledger_path(workspace), records)
+            records = Measuring(workspace, questions)
+            self.session = Session(self.settings, questions, ledger_path(workspace), records.shard, records.close)
         try:
-            said = list(self.session.shard(task.shard, task.payload or ()))
-            # Only when all of a shard was said is it known which sentences fit everything.
-            same = set(alike([(*each.scene, *each.ir) for each in said if each], MOST_ALIKE))
-            for row, each in zip(workspace.zip(task.shard, LAYERS), said, strict=True):
-                yield _captioned(row, self.writer, each and self._given(each, same))
+            yield from self._rows(workspace, task, list(self.session.shard(task.shard, task.payload or ())))
         except BaseException:
             self.close()
             raise
         if not task.payload:
             self.close()
+
+    def _rows(self, workspace: Workspace, task: Task, said: list[Said | None]) -> Iterator[Row]:
+        # Only when all of a shard was said is it known which sentences fit everything.
+        same = set(alike([(*each.scene, *each.ir) for each in said if each], MOST_ALIKE))
+        for row, each in zip(workspace.zip(task.shard, LAYERS), said, strict=True):
+            yield _captioned(row, self.writer, None if each is None else self._given(each, same))
 
     def close(self) -> None:
         if self.session is not None:

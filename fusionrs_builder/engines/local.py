@@ -65,7 +65,9 @@ def run(
         numbers.put(resources.devices[number % len(resources.devices)])
     pool = ProcessPoolExecutor(workers, context, _open, (stage, workspace, numbers, counts))
     try:
-        with _bare_start(stage):  # the pool starts its processes as tasks are handed in
+        with bare_start(
+            hide_main=type(stage).__module__ != "__main__"
+        ):  # the pool starts its processes as tasks are handed in
             waiting: set[Future[Footer]] = {pool.submit(_make, task) for task in tasks}
         while waiting:
             done, waiting = wait(waiting, POLL_S, FIRST_COMPLETED)
@@ -83,16 +85,18 @@ def run(
 
 
 @contextlib.contextmanager
-def _bare_start(stage: Stage) -> Iterator[None]:
+def bare_start(hide_main: bool = True) -> Iterator[None]:
     """Start processes that neither run the caller's script again nor answer Ctrl-C with a traceback each.
 
     A spawned process imports the parent's `__main__`: a plain script would start the build anew in every worker.
+
+    Args:
+        hide_main: whether to keep it from that; not where what it is to run is defined there.
     """
     main = sys.modules["__main__"]
-    hidden = type(stage).__module__ != "__main__"
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
-    if hidden:
+    if hide_main:
         sys.modules["__main__"] = types.ModuleType("__main__")
     try:
         yield
@@ -108,7 +112,7 @@ _worker: tuple[Stage, Workspace, Worker, Any] | None = None
 def _open(stage: Stage, workspace: Workspace, devices: Any, counts: Any) -> None:
     """Runs once in each worker process."""
     global _worker
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     _worker = (stage, workspace, stage.open(devices.get()), counts)
 
 
@@ -118,8 +122,8 @@ def _make(task: Task) -> Footer:
     return make(workspace, stage, worker, task, counts.put)
 
 
-def _die_with_parent() -> None:
-    """A worker whose build was killed must not go on writing: the lock on the workspace is free again."""
+def die_with_parent() -> None:
+    """For a thread: a worker whose build was killed must not go on writing, since the workspace is free again."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait_for([parent.sentinel])

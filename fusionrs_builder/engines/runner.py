@@ -101,7 +101,7 @@ def run_stage(workspace: Workspace, stage: Stage, run: Run, max_reject_rate: flo
     with workspace.lock(stage.name):
         tasks, pending = _pending(workspace, stage)
         summary.kept = len(tasks) - len(pending)
-        chosen = _limited(pending, run.limit)
+        chosen = limited(pending, run.limit)
         if chosen:
             note_provenance(workspace, stage.provenance(workspace))
             prepared = stage.prepare(workspace, chosen)
@@ -143,7 +143,7 @@ def _pending(workspace: Workspace, stage: Stage) -> tuple[list[Task], list[Task]
     return tasks, [task for task in tasks if not is_done(workspace, stage, task)]
 
 
-def _limited(pending: Sequence[Task], limit: int | None) -> list[Task]:
+def limited(pending: Sequence[Task], limit: int | None) -> list[Task]:
     """The first shards that hold `limit` items together: a shard is never made in part."""
     chosen: list[Task] = []
     for task in pending:

@@ -1,12 +1,13 @@
 """A real server, `transformers serve`, with a tiny model made here, captions real records through the whole build."""
 
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from fusionrs_builder.caption.report import report
 from fusionrs_builder.corpora import registry
 from fusionrs_builder.engines.runner import Run
 from fusionrs_builder.workspace import Workspace
+from tests.caption.chat.chat_server import ChatServer
 from tests.caption.chat.tiny_vlm import save_tiny_vlm
-from tests.e2e.conftest import Call
+from tests.e2e.conftest import COMMAND, Call
 
 RECORDS = 200
 
@@ -71,3 +73,27 @@ def test_its_noise_is_refused_and_every_record_has_captions(
     assert found.failed["malformed"] == RECORDS
     told = call("ledger", "show", "-w", ws.url).stdout
     assert f"{2 * RECORDS:,}" in told
+
+
+def test_ctrl_c_ends_cleanly_and_keeps_what_was_answered(
+    tmp_path: Path, class_folders: Callable[..., Path], call: Call
+) -> None:
+    ws = Workspace.open(tmp_path / "built", create=True)
+    pipeline.download(ws, "scenes", from_=str(class_folders(120)), format="class-folders", license="MIT")
+    pipeline.translate(ws, translator="gray")
+    with ChatServer(latency_s=0.3) as server:
+        arguments = ["caption", "--captioner", "chat", "--base-url", server.url, "--model", "m", "--concurrency", "4"]
+        process = subprocess.Popen([COMMAND, *arguments, "-w", ws.url], stderr=subprocess.PIPE, text=True)
+        while server.counts.asked.total() < 12 and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 130
+        first, last = said.strip().split("\n")
+        assert first == "caption: waiting up to 20 s for 4 answers under way"
+        assert last == "stopped; run the same command again to go on where it was"
+        answered = server.counts.answered.total()
+        server.latency_s = 0
+        call("caption", "-w", ws.url)
+        assert server.counts.answered.total() == 120 >= answered
+        assert max(server.counts.answered.values()) == 1

@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Sequence
 
-from fusionrs_builder.caption.chat.ledger import Ledger, Spent
+from fusionrs_builder.caption.chat.ledger import CREATED, UPLOADED, Ledger, Spent
 from fusionrs_builder.caption.chat.prompt import Prompt
 from fusionrs_builder.caption.chat.question import Questions
 from fusionrs_builder.caption.stage import ledger_path
 from fusionrs_builder.config import CaptionSettings
+from fusionrs_builder.errors import UsageError
 from fusionrs_builder.stage import Task
 from fusionrs_builder.workspace import Workspace
 
@@ -18,7 +19,15 @@ def answer(workspace: Workspace, settings: CaptionSettings, pending: Sequence[Ta
     Raises:
         FusionError: the endpoint refuses, the cap is reached, another build is in the workspace.
     """
-    if not pending or not (settings.batch_api or settings.offline):
+    if not pending:
+        return
+    if not (settings.batch_api or settings.offline):
+        with Ledger(ledger_path(workspace)) as ledger:
+            if jobs := [*ledger.jobs(CREATED), *ledger.jobs(UPLOADED)]:
+                raise UsageError(
+                    f"{len(jobs)} batch jobs of this workspace are under way and will be paid for: let them end with "
+                    "--batch-api first, or move ledger.sqlite away"
+                )
         return
     questions = Questions(settings, Prompt.load(settings.prompt))
     with workspace.lock("caption"), Ledger(ledger_path(workspace)) as ledger:

@@ -13,6 +13,9 @@ MAX_REPLY = 20_000
 MAX_CAPTIONS = 10
 """Captions of a kind that are looked at."""
 
+_THOUGHT = re.compile(r"^<think>.*?</think>\s*", re.DOTALL)
+"""What some models say to themselves first."""
+
 _FENCE = re.compile(r"^```(?:json)?\s*(.*?)\s*```$", re.DOTALL | re.IGNORECASE)
 
 
@@ -48,6 +51,7 @@ def read(answer: Answer) -> Reply:
         raise MalformedError("the answer was too long and was cut off: write shorter captions")
     if len(text) >= MAX_REPLY:
         raise MalformedError("the answer was far too long: write short captions only")
+    text = _THOUGHT.sub("", text)
     if fenced := _FENCE.match(text):
         text = fenced[1]
     try:

@@ -4,7 +4,9 @@ What was answered is on the disk before anybody hears of it. The same question i
 """
 
 import asyncio
-from dataclasses import dataclass, field
+import random
+from dataclasses import dataclass
+from typing import Any
 
 from fusionrs_builder.caption.chat.endpoint import Endpoint, FailedError
 from fusionrs_builder.caption.chat.ledger import Answer, Ledger
@@ -14,19 +16,19 @@ from fusionrs_builder.caption.chat.slots import Slots
 from fusionrs_builder.config import CaptionSettings
 from fusionrs_builder.errors import FusionError
 
-TRIES = 5
-"""Of a question, where the server answers others."""
+TRIES, RETRY_S = 5, 0.25
+"""Of a question, where the server answers others; and the first wait between two, which doubles."""
 
-REJECTIONS = 3
-"""Requests that a server may reject before it ever answered one: then the fault is in all of them."""
-
-TELLING = (401, 403, 404)
-"""Of these one is enough."""
+REJECTED, REJECTIONS = (400, 413, 415, 422), 3
+"""Codes that are about a single request, which is not sent again; and questions that a server may reject so before it
+ever answered one: then the fault is in all of them. Of any other code that rejects, one is enough."""
 
 FIXES = {
     401: "the key is missing or wrong: set OPENAI_API_KEY",
     403: "the key may not use this model",
     404: "no such model or address: check --model and --base-url (it ends in /v1 as a rule)",
+    402: "the account is out of money",
+    429: "the account is out of quota",
 }
 
 
@@ -54,11 +56,14 @@ class Tally:
     tokens_in: int = 0
     tokens_out: int = 0
     usd: float = 0.0
-    seconds: list[float] = field(default_factory=list)
 
 
 class Asking:
     """Asks. To be used within one event loop.
+
+    Attributes:
+        stopped: set when nothing more is to be sent.
+        paying: tasks whose question is under way, and will be paid for.
 
     Args:
         settings: whom, and how many at once.
@@ -72,7 +77,9 @@ class Asking:
         self.slots = Slots(settings.concurrency, settings.patience, endpoint.safe(settings.base_url))
         self.tally = Tally()
         self.stopped = False
-        self._rejected = 0
+        self.paying: set[asyncio.Task[Any]] = set()
+        self._rejected: set[str] = set()
+        self._answers_before = ledger.spent(settings.model).answers
         self._under_way: dict[str, asyncio.Future[Answer]] = {}
 
     async def ask(self, question: Question) -> Answer:
@@ -91,7 +98,7 @@ class Asking:
         future = asyncio.ensure_future(self._until_answered(question))
         self._under_way[key] = future
         try:
-            return await future
+            return await asyncio.shield(future)  # who waits may be cancelled; what is under way will be paid for
         finally:
             del self._under_way[key]
 
@@ -104,9 +111,11 @@ class Asking:
                 self.tally.failed += 1
                 if not self.slots.troubled and not failed.too_many:
                     tries += 1  # the question may be to blame
-                if tries >= TRIES:
+                if tries >= (1 if failed.rejected in REJECTED else TRIES):
                     self.tally.unanswered += 1
-                    raise UnansweredError(failed.error) from None
+                    raise UnansweredError(failed.error.partition(":")[0]) from None
+                if tries:
+                    await asyncio.sleep(RETRY_S * 2 ** (tries - 1) * (1 + random.random()))
                 continue
             self.tally.asked += 1
             self.tally.tokens_in += answer.tokens_in
@@ -121,27 +130,26 @@ class Asking:
             FailedError: no answer came.
             FusionError: as `ask`.
         """
-        async with self.slots:
-            if self.stopped:
-                raise asyncio.CancelledError
-            bound = self.budget.bound(question, self.settings.max_tokens)
-            await self.budget.reserve(bound)
-            try:
-                attempt, answer = await self._exchange(question, bound)
-            except BaseException as error:
-                free = isinstance(error, FailedError) and not error.doubtful
-                await self.budget.settle(bound, 0.0 if free else bound)
-                if isinstance(error, FailedError):
-                    self._judge(error)
-                raise
-            self.slots.went_well()
-        # Others are asked while the answer goes to the disk.
+        task = asyncio.current_task()
+        assert task is not None
         try:
-            await asyncio.wrap_future(self.ledger.answered(attempt, question.asked, answer))
+            async with self.slots:
+                bound = await self.budget.reserve(question.asked, self.settings.max_tokens)
+                if self.stopped:
+                    await self.budget.settle(bound, 0.0)
+                    raise asyncio.CancelledError
+                self.paying.add(task)
+                attempt, answer = await self._exchange(question, bound)
+                self.slots.went_well()
+            # Others are asked while the answer goes to the disk.
+            try:
+                await asyncio.wrap_future(self.ledger.answered(attempt, question.asked, answer))
+            finally:
+                self.budget.learn(question.asked, answer.tokens_in)
+                await self.budget.settle(bound, bound if answer.usd is None else answer.usd)
+            return answer
         finally:
-            self.budget.learn(question, answer.tokens_in)
-            await self.budget.settle(bound, answer.usd)
-        return answer
+            self.paying.discard(task)
 
     async def _exchange(self, question: Question, bound: float | None) -> tuple[int, Answer]:
         """The number of the attempt, which is in the ledger before anything is sent, and the answer."""
@@ -150,16 +158,19 @@ class Asking:
             return attempt, await self.endpoint.ask(question)
         except FailedError as failed:
             await asyncio.wrap_future(self.ledger.failed(attempt, failed.error, failed.doubtful))
+            await self.budget.settle(bound, bound if failed.doubtful else 0.0)
+            self._judge(question, failed)
             raise
         except BaseException:
             self.ledger.failed(attempt, "stopped while it was under way", True)
+            await self.budget.settle(bound, bound)
             raise
 
-    def _judge(self, failed: FailedError) -> None:
+    def _judge(self, question: Question, failed: FailedError) -> None:
         """Raises FusionError where all questions are lost, not this one alone."""
-        if failed.rejected and not self.slots.successes:
-            self._rejected += 1
-            if failed.rejected in TELLING or self._rejected >= REJECTIONS:
+        if failed.rejected and not self.slots.successes and not self._answers_before:
+            self._rejected.add(question.asked.key)
+            if failed.rejected not in REJECTED or len(self._rejected) >= REJECTIONS:
                 fix = FIXES.get(failed.rejected, "the server does not take such a request: see what it says")
                 raise FusionError(f"{self.slots.server}: {failed.error}: {fix}")
         self.slots.went_wrong(failed.error, failed.retry_after_s, failed.too_many)

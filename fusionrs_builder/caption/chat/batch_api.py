@@ -9,16 +9,16 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import openai
 
-from fusionrs_builder.caption.chat.endpoint import FORMATS, completion, request, safe
-from fusionrs_builder.caption.chat.ledger import Asked, Ledger
+from fusionrs_builder.caption.chat.endpoint import Dialect, completion, key_of, request, safe, without_key
+from fusionrs_builder.caption.chat.ledger import COLLECTED, CREATED, UPLOADED, Asked, Ledger
 from fusionrs_builder.caption.chat.money import Budget, price_of
 from fusionrs_builder.caption.chat.question import Question, Questions
-from fusionrs_builder.caption.chat.rounds import in_rounds
+from fusionrs_builder.caption.chat.rounds import in_rounds, open_questions
 from fusionrs_builder.config import CaptionSettings
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.stage import Task, digest
@@ -33,9 +33,6 @@ WINDOW: Literal["24h"] = "24h"
 
 RUNNING = ("validating", "in_progress", "finalizing", "cancelling")
 """States of a batch in which it will still change; all others are final."""
-
-UPLOADED, CREATED, COLLECTED = "uploaded", "created", "collected"
-"""States of a job in the ledger."""
 
 
 @dataclass
@@ -59,24 +56,31 @@ class BatchAPI:
 
     def __init__(self, settings: CaptionSettings, ledger: Ledger, say: Callable[[str], None]) -> None:
         self.settings, self.ledger, self.say = settings, ledger, say
-        self._key = os.environ.get("OPENAI_API_KEY") or "none"
+        self._key = key_of(os.environ)
         # Its own patience: every step here is safe to repeat, but for the creation of a batch, which is looked up.
         self._client = openai.OpenAI(
             api_key=self._key, base_url=settings.base_url, timeout=settings.timeout, max_retries=5
         )
         self.price = price_of(settings)
+        self.budget = Budget(self.price, settings.max_usd, ledger.spent(), settings.image_side)
+        self._troubles: list[str] = []
 
     def run(self, workspace: Workspace, questions: Questions, pending: Sequence[Task]) -> None:
-        """Answer all that the pending shards need; what the endpoint does not answer stays open.
+        """Answer all that the pending shards need, but for questions that the endpoint refuses one by one.
 
         Raises:
-            FusionError: the endpoint refuses, or the cap is reached.
+            FusionError: the endpoint refuses, a batch failed or expired, or the cap is reached.
         """
         self.finish(self._unfinished())
         in_rounds(workspace, questions, self.ledger, pending, self.answer)
+        if self._troubles and next(open_questions(workspace, questions, self.ledger, pending), None) is not None:
+            told = "; ".join(dict.fromkeys(self._troubles))
+            raise FusionError(f"{self.settings.base_url}: {told}. Answers are kept: run again to send what is open")
 
     def answer(self, questions: Iterable[Question]) -> int:
         """Send questions in as many jobs as they need, wait for all, and keep the answers. Returns their number."""
+        if self._troubles:
+            return 0
         before = self.ledger.spent().answers
         names: list[str] = []
         for file in self._files(questions, names):
@@ -95,10 +99,9 @@ class BatchAPI:
 
     def _files(self, questions: Iterable[Question], sent: list[str]) -> Iterator[_File]:
         """Questions in files that the endpoint takes and that the budget allows."""
-        budget = Budget(self.price, self.settings.max_usd, self.ledger.spent())
-        file = _File()
+        budget, file = self.budget, _File()
         for question in questions:
-            bound = budget.bound(question, self.settings.max_tokens, batch=True)
+            bound = budget.bound(question.asked, self.settings.max_tokens, batch=True)
             if not budget.fits(bound):
                 # What is under way may turn out cheaper than it was held for.
                 if file.lines:
@@ -106,11 +109,13 @@ class BatchAPI:
                     file = _File()
                 self.finish(sent)
                 sent.clear()
-                budget = Budget(self.price, self.settings.max_usd, self.ledger.spent())
+                spent = self.ledger.spent()
+                budget.spent, budget.reserved = spent.usd + spent.doubtful_usd, 0.0
+                bound = budget.bound(question.asked, self.settings.max_tokens, batch=True)
                 if not budget.fits(bound):
                     raise budget.spent_up(bound or 0.0)
             budget.reserved += bound or 0.0
-            body = request(question, self.settings, FORMATS[0])
+            body = request(question, self.settings, Dialect(modern=True))
             line = json.dumps(
                 {"custom_id": question.asked.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
             ).encode()
@@ -171,6 +176,9 @@ class BatchAPI:
         asked = {each["key"]: Asked(**{**each, "images": tuple(each["images"])}) for each in facts["asked"]}
         answered = sum(self._keep(line, asked) for line in found)
         self.ledger.note_job(name, COLLECTED, {"batch": facts["batch"], "status": batch.status, "answered": answered})
+        if batch.status != "completed":
+            errors = [each.message or "" for each in (batch.errors.data if batch.errors else None) or []]
+            self._troubles.append(safe(f"batch {facts['batch']} {batch.status} {'; '.join(errors)}", self._key))
         self.say(f"batch {facts['batch']} {batch.status}: {answered} of {len(asked)} questions answered")
         return True
 
@@ -185,11 +193,13 @@ class BatchAPI:
             return False  # of another job, or no line of a result: its question stays open
         try:
             answer = completion(found["response"]["body"], self.price, 0.0, "batch")
+            answer = replace(answer, reply=without_key(answer.reply, self._key))
         except (ValueError, LookupError, TypeError):
             attempt = self.ledger.asking(one, 0.0).result()
             said = found.get("error") or (found.get("response") or {}).get("body")
             self.ledger.failed(attempt, f"batch: {safe(json.dumps(said), self._key)}", doubtful=False).result()
             return False
+        self.budget.learn(one, answer.tokens_in)
         self.ledger.answered(None, one, answer).result()
         return True
 

@@ -21,6 +21,9 @@ from fusionrs_builder.caption.evidence import Evidence, measure
 from fusionrs_builder.caption.facts import Record
 from fusionrs_builder.caption.grounded import published
 
+TOLD, MOST_TOLD = 200, 10
+"""Characters of a caption, and findings, that the model is told when it is asked again."""
+
 
 @dataclass(frozen=True)
 class Views:
@@ -138,7 +141,7 @@ class _Kept:
             known = {text.casefold() for text in (*self.scene, *self.ir)}
             fresh = [text for text in _once(theirs) if text not in bad and text.casefold() not in known]
             mine += fresh[: most - len(mine)]
-        lines = [f'{each.message} (in "{each.caption}")' for each in found]
+        lines = [f'{each.message[:TOLD]} (in "{each.caption[:TOLD]}")' for each in found[:MOST_TOLD]]
         for name, mine, most in zip(("scene", "ir_aware"), (self.scene, self.ir), wanted, strict=True):
             if len(mine) < most and not found:
                 lines.append(f'"{name}" held {len(mine)} usable captions where {most} are wanted')

@@ -6,7 +6,8 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,16 +19,20 @@ from fusionrs_builder.caption.chat.ledger import Answer
 from fusionrs_builder.caption.chat.money import cost
 from fusionrs_builder.caption.chat.question import SCHEMA, Question
 from fusionrs_builder.config import CaptionSettings, Price
+from fusionrs_builder.errors import UsageError
 
 MAX_BYTES = 4 * 1024 * 1024
 """Of an answer; a server that sends more is cut off."""
 
 CONNECT_S = 15.0
 
+MOST_TOKENS = 1 << 32
+"""Of a question or an answer; more is no count."""
+
 TOLD = 300
 """Characters of what a server said that are repeated in an error."""
 
-REJECTED = (400, 401, 403, 404, 405, 413, 415, 422)
+REJECTED = (400, 401, 402, 403, 404, 405, 413, 415, 422)
 """The server will not answer this, and would not the next time; all other codes are worth another try."""
 
 FORMATS: tuple[dict[str, Any] | None, ...] = (
@@ -84,11 +89,12 @@ class Endpoint:
         self._client = openai.AsyncOpenAI(
             api_key=key,
             base_url=settings.base_url,
+            default_headers={"Accept-Encoding": "identity"},
             max_retries=0,  # `asking.py` does it, with the ledger and the budget in view
             timeout=timeout,
             http_client=httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False),
         )
-        self._format = 0
+        self._dialect, self._spoken = Dialect(), False
 
     async def close(self) -> None:
         await self._client.close()
@@ -96,27 +102,28 @@ class Endpoint:
     async def ask(self, question: Question) -> Answer:
         """Send a question, and wait for its answer.
 
+        Servers differ in what they take: ways to ask for JSON, and names of parameters. What one refused is left out of
+        the same question; only when that is answered is it left out of all.
+
         Raises:
             FailedError: none came.
         """
+        dialect = self._dialect
         while True:
-            tried = self._format
             try:
-                return await self._ask(question, FORMATS[tried])
+                answer = await self._ask(question, dialect)
             except FailedError as failed:
-                # Said of `response_format` only before it has ever been taken: else the question is to blame.
-                if failed.rejected not in (400, 422) or tried + 1 >= len(FORMATS) or self._taken(tried):
+                simpler = dialect.without(failed.error) if failed.rejected in (400, 422) else None
+                if simpler is None or (self._spoken and dialect == self._dialect and dialect.modern == simpler.modern):
                     raise
-                self._format = max(self._format, tried + 1)
+                dialect = simpler
+                continue
+            self._dialect, self._spoken = dialect, True
+            return answer
 
-    _accepted: int | None = None
-
-    def _taken(self, way: int) -> bool:
-        return self._accepted is not None and self._accepted <= way
-
-    async def _ask(self, question: Question, format_: dict[str, Any] | None) -> Answer:
+    async def _ask(self, question: Question, dialect: "Dialect") -> Answer:
         started = time.monotonic()
-        body = request(question, self.settings, format_)
+        body = request(question, self.settings, dialect)
         try:
             async with asyncio.timeout(self.settings.timeout):  # a server that drips bytes has no silence to time
                 raw = await self._client.chat.completions.with_raw_response.create(**body)
@@ -132,14 +139,13 @@ class Endpoint:
             said = self.safe(f"{type(cause).__name__}: {cause}")
             raise FailedError(f"connection: {said}", doubtful=reached) from None
         except _TooLongError:
-            raise FailedError(f"garbage: more than {MAX_BYTES >> 20} MB", doubtful=True) from None
-        answer = self._read(content, time.monotonic() - started)
-        self._accepted = min(self._format if self._accepted is None else self._accepted, FORMATS.index(format_))
-        return answer
+            raise FailedError(f"garbage: more than {MAX_BYTES >> 20} MB, or compressed", doubtful=True) from None
+        return self._read(content, time.monotonic() - started)
 
     def _read(self, content: bytes, seconds: float) -> Answer:
         try:
-            return completion(json.loads(content), self.price, seconds)
+            answer = completion(json.loads(content), self.price, seconds)
+            return replace(answer, reply=without_key(answer.reply, self._key))
         except (ValueError, RecursionError):
             said = self.safe(content[:TOLD].decode(errors="replace"))
             raise FailedError(f"garbage: not a chat completion: {said!r}", doubtful=True) from None
@@ -147,11 +153,12 @@ class Endpoint:
     def _of_status(self, error: openai.APIStatusError) -> FailedError:
         status = error.status_code
         said = self.safe(_message(error))
+        broke = status == 429 and "insufficient_quota" in f"{error.code} {error.type} {said}"
         return FailedError(
             f"http_{status}: {said}",
             retry_after_s=_retry_after(error.response.headers),
-            too_many=status == 429,
-            rejected=status if status in REJECTED else 0,
+            too_many=status == 429 and not broke,
+            rejected=status if status in REJECTED or 300 <= status < 400 or broke else 0,
         )
 
     def safe(self, text: str) -> str:
@@ -159,20 +166,63 @@ class Endpoint:
         return safe(text, self._key)
 
 
-def safe(text: str, key: str) -> str:
-    """What a server said, short and on one line, the key taken out wherever it is repeated."""
+@dataclass(frozen=True)
+class Dialect:
+    """What of the protocol a server knows.
+
+    Attributes:
+        format: number of the way in `FORMATS` to ask for JSON.
+        modern: `max_completion_tokens` instead of `max_tokens`.
+        warm: whether a temperature may be given.
+    """
+
+    format: int = 0
+    modern: bool = False
+    warm: bool = True
+
+    def without(self, error: str) -> "Dialect | None":
+        """The next simpler one after a request was refused with these words; None after the last."""
+        if "max_completion_tokens" in error and not self.modern:
+            return replace(self, modern=True)
+        if "temperature" in error and self.warm:
+            return replace(self, warm=False)
+        return replace(self, format=self.format + 1) if self.format + 1 < len(FORMATS) else None
+
+
+def key_of(environment: Mapping[str, str]) -> str:
+    """The secret of the server, from the environment; servers on one's own machine want none.
+
+    Raises:
+        UsageError: it holds what no header may hold.
+    """
+    key = environment.get("OPENAI_API_KEY", "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise UsageError("OPENAI_API_KEY holds a space, a line break or a sign that is no plain letter: copy it anew")
+    return key or "none"
+
+
+def without_key(text: str, key: str) -> str:
+    """A text, the key taken out wherever it is repeated, and what no file can hold replaced."""
     for secret in (key, key.partition("-")[2]):
         if len(secret) >= 8:
             text = text.replace(secret, "***")
-    text = re.sub(r"(?i)\b(?:bearer\s+\S+|sk-[\w*-]{4,})", "***", text)
+    return text.encode(errors="replace").decode()
+
+
+def safe(text: str, key: str) -> str:
+    """What a server said, short and on one line, without secrets."""
+    text = re.sub(r"(?i)\b(?:bearer\s+\S+|sk-[\w*-]{4,})", "***", without_key(text, key))
     return " ".join(text.split())[:TOLD]
 
 
-def request(question: Question, settings: CaptionSettings, format_: dict[str, Any] | None) -> dict[str, Any]:
+def request(question: Question, settings: CaptionSettings, dialect: Dialect) -> dict[str, Any]:
     """The body of a request for a chat completion."""
     body: dict[str, Any] = {"model": settings.model, "messages": question.messages()}
-    body |= {"max_tokens": settings.max_tokens, "temperature": settings.temperature}
-    return body if format_ is None else {**body, "response_format": format_}
+    body["max_completion_tokens" if dialect.modern else "max_tokens"] = settings.max_tokens
+    if dialect.warm:
+        body["temperature"] = settings.temperature
+    form = FORMATS[dialect.format]
+    return body if form is None else {**body, "response_format": form}
 
 
 def completion(body: Any, price: Price | None, seconds: float, via: str = "chat") -> Answer:
@@ -189,16 +239,22 @@ def completion(body: Any, price: Price | None, seconds: float, via: str = "chat"
     """
     try:
         choice = body["choices"][0]
-        text = choice["message"].get("content") or choice["message"].get("refusal") or ""
-        usage = body.get("usage") or {}
-        tokens = [int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
+        message = choice["message"]
+        text = message.get("content") or message.get("refusal") or ""
+        if isinstance(text, list):
+            text = "".join(part.get("text") or "" for part in text)
         finish = str(choice.get("finish_reason") or "")
+        usage = body.get("usage") or {}
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"no chat completion: {error!r}") from None
     if not isinstance(text, str):
         raise ValueError("the content of a chat completion was no text")
-    usd = cost(price, tokens[0], tokens[1], batch=via == "batch")
-    return Answer(text[:MAX_REPLY], finish, tokens[0], tokens[1], usd, round(seconds, 3), via)
+    counts = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
+    tokens = [count if type(count) is int and 0 <= count <= MOST_TOKENS else 0 for count in counts]
+    # What a server does not count has no price here, and is held for its bound.
+    usd = cost(price, tokens[0], tokens[1], batch=via == "batch") if tokens[0] else None
+    text = text.encode(errors="replace").decode()[:MAX_REPLY]
+    return Answer(text, finish, tokens[0], tokens[1], usd, round(seconds, 3), via)
 
 
 def _message(error: openai.APIStatusError) -> str:
@@ -238,6 +294,9 @@ class _Bounded(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         response = await self._inner.handle_async_request(request)
+        if response.headers.get("content-encoding", "identity") != "identity":
+            await response.aclose()
+            raise _TooLongError  # compressed, though it was asked not to be: its size is known to nobody
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _BoundedStream(response.stream)
         return response

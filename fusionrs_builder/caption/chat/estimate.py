@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fusionrs_builder.caption.chat.captioner import Measured, Said
+from fusionrs_builder.caption.chat.ledger import Ledger
 from fusionrs_builder.caption.chat.money import cost, price_of
 from fusionrs_builder.caption.chat.prompt import Prompt
 from fusionrs_builder.caption.chat.question import Questions
@@ -63,7 +64,9 @@ class Estimate:
             ("online", self.usd, self.usd_interval), ("batch ", self.batch_usd, self.batch_usd_interval)
         ):  # fmt: skip
             if usd is not None and interval is not None:
-                told.append(f"  {name} ${usd:,.2f} (95 %: {interval[0]:,.2f} to {interval[1]:,.2f})")
+                digits = 2 if usd >= 1 else 5
+                low, high = interval
+                told.append(f"  {name} ${usd:,.{digits}f} (95 %: {low:,.{digits}f} to {high:,.{digits}f})")
         if self.usd is None:
             told.append('  no price: add [caption.prices."MODEL"] with input and output to fusionrs.toml')
         low, high = self.hours_interval
@@ -89,10 +92,15 @@ def estimate(workspace: Workspace, settings: CaptionSettings, pending: Sequence[
         raise FusionError("nothing to estimate: every shard has its captions")
     chosen = np.sort(np.random.default_rng(seed).permutation(total)[:PILOT])
 
+    known: list[Ledger] = []
+
     def records(_: str) -> Iterator[Measured | None]:
-        return _chosen(workspace, questions, pending, chosen.tolist())
+        """What was answered before costs nothing."""
+        for each in _chosen(workspace, questions, pending, chosen.tolist()):
+            yield each if each and known[0].find(each.question.asked.key) is None else None
 
     session = Session(settings, questions, ledger_path(workspace), records)
+    known.append(session.ledger)
     try:
         said = list(session.shard(PILOT_SHARD, ()))
     finally:

@@ -33,6 +33,9 @@ CREATE TABLE IF NOT EXISTS jobs (
 ) WITHOUT ROWID;
 """
 
+UPLOADED, CREATED, COLLECTED = "uploaded", "created", "collected"
+"""States of a job of the batch endpoint."""
+
 NOW = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
 
 WAIT_S = 30.0
@@ -127,7 +130,9 @@ class Ledger:
         self._waiting: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], Future[Any]] | None] = (
             queue.SimpleQueue()
         )
-        self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
+        with self._explained():
+            connection = self._connected()
+        self._writer = threading.Thread(target=self._write, args=(connection,), name="ledger", daemon=True)
         self._writer.start()
 
     def close(self) -> None:
@@ -158,7 +163,7 @@ class Ledger:
             values,
         )
         attempts = self._one(
-            f"SELECT total(state = 'failed'), total(CASE WHEN state IN ('asked', 'doubtful') THEN usd END) "
+            f"SELECT total(state <> 'asked'), total(CASE WHEN state IN ('asked', 'doubtful') THEN usd END) "
             f"FROM attempts {which}",
             values,
         )
@@ -264,12 +269,12 @@ class Ledger:
 
     def _put(self, write: Callable[[sqlite3.Connection], Any]) -> "Future[Any]":
         done: Future[Any] = Future()
+        done.set_running_or_notify_cancel()  # who waits may give up; it is written all the same
         self._waiting.put((write, done))
         return done
 
-    def _write(self) -> None:
+    def _write(self, connection: sqlite3.Connection) -> None:
         """One transaction for all that waits: so an answer costs a share of a flush to the disk, not a whole one."""
-        connection = self._connected()
         while (first := self._waiting.get()) is not None:
             batch, last = [first], False
             with contextlib.suppress(queue.Empty):
@@ -293,7 +298,9 @@ class Ledger:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise FusionError(f"{self.path}: {error}: free some space or mend its rights, then run again") from None
+            raise FusionError(
+                f"{self.path}: {error}: end what else has it open, free some space or mend its rights, then run again"
+            ) from None
         except sqlite3.DatabaseError as error:
             raise FusionError(f"{self.path} is not a ledger ({error}): move it away, and run again") from None
 
@@ -307,12 +314,12 @@ _Batch = list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]]
 def _commit(
     connection: sqlite3.Connection, batch: _Batch, explained: Callable[[], contextlib.AbstractContextManager[None]]
 ) -> None:
-    """Do all of a batch or nothing of it, and tell those who wait."""
+    """Do a batch, and tell those who wait; nothing of it where the file fails."""
     try:
         with explained():
             connection.execute("BEGIN IMMEDIATE")
             try:
-                results = [write(connection) for write, _ in batch]
+                results = [_alone(connection, write) for write, _ in batch]
                 connection.execute("COMMIT")
             except BaseException:
                 connection.execute("ROLLBACK")
@@ -322,4 +329,19 @@ def _commit(
             done.set_exception(error)
         return
     for (_, done), result in zip(batch, results, strict=True):
-        done.set_result(result)
+        if isinstance(result, Exception):
+            done.set_exception(result)
+        else:
+            done.set_result(result)
+
+
+def _alone(connection: sqlite3.Connection, write: Callable[[sqlite3.Connection], Any]) -> Any:
+    """One write, or why it could not be: a value that no column takes must not undo the answers beside it."""
+    connection.execute("SAVEPOINT one")
+    try:
+        result = write(connection)
+    except (ValueError, OverflowError, sqlite3.InterfaceError) as error:  # of a value, not of the file
+        connection.execute("ROLLBACK TO one")
+        result = error
+    connection.execute("RELEASE one")
+    return result

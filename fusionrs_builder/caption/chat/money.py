@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import Mapping
 
-from fusionrs_builder.caption.chat.ledger import Spent
-from fusionrs_builder.caption.chat.question import Question
+from fusionrs_builder.caption.chat.ledger import Asked, Spent
 from fusionrs_builder.config import CaptionSettings, Price
-from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.errors import FusionError
 
 MILLION = 1_000_000
 
-IMAGE_TOKENS, CHARACTERS_A_TOKEN = 2000, 2
-"""For an upper bound of the tokens of a question before any was counted: more than any server takes for an image of the
-default size, and half the characters that a token of English has."""
+IMAGE_TOKENS, USUAL_SIDE, CHARACTERS_A_TOKEN = 10_000, 512, 2
+"""For an upper bound of the tokens of a question before any was counted: the dearest model known takes 8,500 for an
+image of 512 pixels, more for larger ones; and half the characters that a token of English has."""
 
-ENOUGH, SPARE = 20, 1.25
-"""After so many answers the bound is what was counted of its like at most, times a quarter to spare."""
+ENOUGH, SPARE = 8, 1.25
+"""After so many answers the bound is the most that was counted of its like, and a quarter to spare; before, the larger
+of that and the guess."""
 
 
 def price_of(settings: CaptionSettings) -> Price | None:
@@ -39,38 +39,30 @@ class Budget:
         price: of the model.
         max_usd: over all answers of the ledger; None: no cap.
         spent: by the ledger, at the start.
-
-    Raises:
-        UsageError: a cap without a price.
+        image_side: of the images sent, pixels at most.
     """
 
-    def __init__(self, price: Price | None, max_usd: float | None, spent: Spent) -> None:
-        if max_usd is not None and price is None:
-            raise UsageError(
-                'caption.max_usd needs a price: add [caption.prices."MODEL"] with input and output, dollars a million '
-                "tokens, to fusionrs.toml"
-            )
-        self.price, self.max_usd = price, max_usd
+    def __init__(self, price: Price | None, max_usd: float | None, spent: Spent, image_side: int = USUAL_SIDE) -> None:
+        self.price, self.max_usd, self.image_side = price, max_usd, image_side
         self.spent = spent.usd + spent.doubtful_usd
-        self.reserved = 0.0
+        self.reserved, self.open = 0.0, 0
         self._counted, self._share = 0, 0.0
         self._settled = asyncio.Condition()
 
-    def bound(self, question: Question, max_tokens: int, batch: bool = False) -> float | None:
+    def bound(self, asked: Asked, max_tokens: int, batch: bool = False) -> float | None:
         """Dollars that a question may cost at most; None without a price."""
-        tokens = self._guess(question)
-        if self._counted >= ENOUGH:
-            tokens = int(tokens * min(1.0, SPARE * self._share)) + 1
-        return cost(self.price, tokens, max_tokens, batch)
+        share = SPARE * self._share if self._counted >= ENOUGH else max(1.0, SPARE * self._share)
+        return cost(self.price, int(self._guess(asked) * share) + 1, max_tokens, batch)
 
-    def learn(self, question: Question, tokens_in: int) -> None:
-        """A question had so many tokens."""
-        self._counted += 1
-        self._share = max(self._share, tokens_in / self._guess(question))
+    def learn(self, asked: Asked, tokens_in: int) -> None:
+        """A question had so many tokens; 0 where the server does not count."""
+        if tokens_in:
+            self._counted += 1
+            self._share = max(self._share, tokens_in / self._guess(asked))
 
-    def _guess(self, question: Question) -> int:
-        characters = len(question.system) + len(question.asked.text)
-        return characters // CHARACTERS_A_TOKEN + IMAGE_TOKENS * len(question.images) + 1
+    def _guess(self, asked: Asked) -> int:
+        image = IMAGE_TOKENS * max(1.0, self.image_side / USUAL_SIDE) ** 2
+        return len(asked.text) // CHARACTERS_A_TOKEN + int(image) * len(asked.images) + 1
 
     def fits(self, usd: float | None) -> bool:
         """Whether so much more may be spent now."""
@@ -83,28 +75,32 @@ class Budget:
             f"may cost ${usd:.4f}. Every answer is kept: go on with a higher --max-usd"
         )
 
-    async def reserve(self, usd: float | None) -> None:
-        """Wait until so much may be spent.
+    async def reserve(self, asked: Asked, max_tokens: int) -> float | None:
+        """Wait until a question may be sent; with a cap the first goes alone, to tell what a question costs.
+
+        Returns:
+            Its bound, which is held until `settle`.
 
         Raises:
             FusionError: it would cross the cap, and nothing is under way that could turn out cheaper.
         """
-        if usd is None:
-            return
         async with self._settled:
-            while not self.fits(usd):
-                if not self.reserved:
-                    raise self.spent_up(usd)
+            while True:
+                usd = self.bound(asked, max_tokens)
+                first = self.max_usd is not None and not self._counted and self.open
+                if self.fits(usd) and not first:
+                    break
+                if not self.open:
+                    raise self.spent_up(usd or 0.0)
                 await self._settled.wait()
-            self.reserved += usd
+            self.reserved += usd or 0.0
+            self.open += 1
+        return usd
 
     async def settle(self, reserved: float | None, spent: float | None) -> None:
         """A question that was reserved for has ended, and cost so much."""
-        if reserved is None:
-            return
         async with self._settled:
-            self.reserved = max(0.0, self.reserved - reserved)
-            if self.reserved < 1e-12:  # sums of many small numbers
-                self.reserved = 0.0
+            self.open -= 1
+            self.reserved = max(0.0, self.reserved - (reserved or 0.0)) if self.open else 0.0
             self.spent += spent or 0.0
             self._settled.notify_all()

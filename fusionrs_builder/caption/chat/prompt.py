@@ -55,10 +55,14 @@ class Prompt:
             raise UsageError(
                 f"caption.prompt: {where} lacks {', '.join(missing)}: start from a copy of {FOLDER / 'fused.toml'}"
             )
+        texts = [tables[part] for part in PARTS[:3]]
+        texts += [tables[table][key] for table, keys in (("views", VIEWS), ("infrared", INFRARED)) for key in keys]
+        if not all(isinstance(text, str) for text in texts) or "{facts}" not in tables["task"]:
+            raise UsageError(f"caption.prompt: {where}: every part is a text, and task holds {{facts}}")
         try:
             tables["task"].format(views="", facts="", infrared="", scene=0, ir=0)
             tables["again"].format(findings="")
-        except (LookupError, ValueError, AttributeError) as error:
+        except (LookupError, ValueError, AttributeError, TypeError) as error:
             raise UsageError(
                 f"caption.prompt: {where}: task knows {{views}}, {{facts}}, {{infrared}}, {{scene}} and {{ir}}, again "
                 f"knows {{findings}}; other braces are written twice ({error!r})"

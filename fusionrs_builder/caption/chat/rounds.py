@@ -7,7 +7,8 @@ What was answered lies in the ledger; the stage then makes its shards from there
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from fusionrs_builder.caption.chat.captioner import Measured, captioned, prepared
+from fusionrs_builder.caption.chat.asking import UnansweredError
+from fusionrs_builder.caption.chat.captioner import Measured, Said, captioned, prepared
 from fusionrs_builder.caption.chat.ledger import Answer, Ledger
 from fusionrs_builder.caption.chat.question import Question, Questions
 from fusionrs_builder.caption.stage import LAYERS, record_of, views_of
@@ -78,6 +79,12 @@ def in_rounds(
             return
 
 
+def from_ledger(workspace: Workspace, questions: Questions, ledger: Ledger, shard: str) -> Iterator[Said | None]:
+    """What was said of the records of a shard, from the ledger alone; a question without an answer has none."""
+    for each in measured(workspace, questions, shard):
+        yield None if each is None else asyncio.run(captioned(each, questions, _Ledger(ledger, UnansweredError)))
+
+
 class _OpenError(Exception):
     def __init__(self, question: Question) -> None:
         super().__init__(question.asked.key)
@@ -87,11 +94,11 @@ class _OpenError(Exception):
 class _Ledger:
     """Answers from the ledger alone."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
+    def __init__(self, ledger: Ledger, missing: type[Exception] = _OpenError) -> None:
+        self.ledger, self.missing = ledger, missing
 
     async def ask(self, question: Question) -> Answer:
         found = self.ledger.find(question.asked.key)
         if found is None:
-            raise _OpenError(question)
+            raise self.missing(question if self.missing is _OpenError else "not answered")
         return found

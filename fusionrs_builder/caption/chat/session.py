@@ -1,12 +1,14 @@
 """Asks about the records of one shard after another: the network never waits for the disk, nor at the end of a shard.
 
-The event loop has a thread of its own; records are measured in the thread that calls. While the last answers of a shard
+The event loop has a thread of its own. While the last answers of a shard
 are out, the first questions of the next are sent already; their answers are in the ledger, whatever happens then.
 """
 
 import asyncio
 import os
+import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -14,7 +16,7 @@ from pathlib import Path
 
 from fusionrs_builder.caption.chat.asking import Asking, Tally
 from fusionrs_builder.caption.chat.captioner import Measured, Said, captioned
-from fusionrs_builder.caption.chat.endpoint import Endpoint
+from fusionrs_builder.caption.chat.endpoint import Endpoint, key_of
 from fusionrs_builder.caption.chat.ledger import Ledger
 from fusionrs_builder.caption.chat.money import Budget, price_of
 from fusionrs_builder.caption.chat.question import Questions
@@ -26,8 +28,7 @@ AHEAD = 4
 GRACE_S = 20.0
 """For answers that are under way, and will be paid for, when the run ends early."""
 
-NO_KEY = "none"
-"""Servers on one's own machine want no key, but the client wants one."""
+SAY_EVERY_S = 30.0
 
 Records = Callable[[str], Iterator[Measured | None]]
 """The records of a shard, measured; None for one that cannot be asked about."""
@@ -41,26 +42,44 @@ class Session:
         questions: that made the questions.
         ledger: file of the answers.
         records: of a shard, in order.
+        done: called when no more records are wanted.
     """
 
-    def __init__(self, settings: CaptionSettings, questions: Questions, ledger: Path, records: Records) -> None:
-        self.settings, self.questions, self._records = settings, questions, records
-        self.ledger = Ledger(ledger)
-        self.ledger.settle_the_dead()
+    def __init__(
+        self,
+        settings: CaptionSettings,
+        questions: Questions,
+        ledger: Path,
+        records: Records,
+        done: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settings, self.questions, self._records, self._done = settings, questions, records, done
+        try:
+            self.ledger = Ledger(ledger)
+        except BaseException:
+            done()
+            raise
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="chat", daemon=True)
         self._thread.start()
-        self._asking = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+        try:
+            self.ledger.settle_the_dead()
+            self._asking = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+        except BaseException:
+            done()
+            self._let_go()
+            raise
         self._waiting: deque[tuple[str, Future[Said] | None]] = deque()
         self._known: set[str] = set()
         self._names: deque[str] = deque()
         self._rows: Iterator[tuple[str, Measured | None]] = self._in_order()
         self._closed = False
+        self._said = time.monotonic()
 
     async def _open(self) -> Asking:
         price = price_of(self.settings)
-        endpoint = Endpoint(self.settings, os.environ.get("OPENAI_API_KEY") or NO_KEY, price)
-        return Asking(self.settings, endpoint, self.ledger, Budget(price, self.settings.max_usd, self.ledger.spent()))
+        budget = Budget(price, self.settings.max_usd, self.ledger.spent(), self.settings.image_side)
+        return Asking(self.settings, Endpoint(self.settings, key_of(os.environ), price), self.ledger, budget)
 
     @property
     def tally(self) -> Tally:
@@ -86,6 +105,7 @@ class Session:
             result = None if said is None else said.result()
             self._waiting.popleft()
             self._fill()
+            self._say()
             yield result
 
     def close(self) -> None:
@@ -93,13 +113,27 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        self._done()
         try:
             asyncio.run_coroutine_threadsafe(self._wind_down(), self._loop).result()
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-            self.ledger.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self.ledger.close()
+
+    def _say(self) -> None:
+        """A plain line now and then: the shard itself shows nothing before its last answer."""
+        if time.monotonic() - self._said >= SAY_EVERY_S:
+            self._said, t = time.monotonic(), self.tally
+            print(
+                f"caption: {t.asked:,} answers, {t.known:,} known before, {t.failed:,} attempts failed, ${t.usd:,.2f}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _in_order(self) -> Iterator[tuple[str, Measured | None]]:
         """The records of the shards that were named and not begun."""
@@ -127,11 +161,12 @@ class Session:
     async def _wind_down(self) -> None:
         self._asking.stopped = True
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            if task.get_coro().__name__ != "_until_answered":  # type: ignore[union-attr]
-                task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=GRACE_S)
+        under_way = tasks & self._asking.paying
+        for task in tasks - under_way:
+            task.cancel()
+        if under_way:
+            print(f"caption: waiting up to {GRACE_S:g} s for {len(under_way)} answers under way", file=sys.stderr)
+            await asyncio.wait(under_way, timeout=GRACE_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

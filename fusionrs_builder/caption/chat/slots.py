@@ -33,6 +33,7 @@ class Slots:
         self.limit, self._borne = float(most), float(most)
         self.busy = self.successes = self.failures_in_a_row = 0
         self.not_before = 0.0
+        self._turned_away = 0
         self._slowed_at = self._last_good = clock()
         self._freed = asyncio.Condition()
 
@@ -54,6 +55,8 @@ class Slots:
                     break
                 else:
                     await self._freed.wait()
+            if not self.busy and not self.failures_in_a_row and not self._turned_away:
+                self._last_good = self._clock()  # silence counts from when the server was asked
             self.busy += 1
 
     async def __aexit__(
@@ -66,7 +69,7 @@ class Slots:
     def went_well(self) -> None:
         """An answer came."""
         self.successes += 1
-        self.failures_in_a_row = 0
+        self.failures_in_a_row = self._turned_away = 0
         self._last_good = self._clock()
         self.limit = min(self.most, self.limit + (1.0 if self.limit < self._borne else 1 / self.limit))
 
@@ -99,7 +102,9 @@ class Slots:
             if now >= self._slowed_at:  # once for all that were under way together
                 self._borne = max(1.0, self.limit / 2)
                 self.limit = 1.0 if self.troubled else self._borne
-                backoff = FIRST_PAUSE_S * 2 ** min(max(self.failures_in_a_row - TROUBLED, 0), 10)
+                self._turned_away += too_many
+                in_a_row = max(self.failures_in_a_row - TROUBLED, self._turned_away - 1, 0)
+                backoff = FIRST_PAUSE_S * 2 ** min(in_a_row, 10)
                 pause = pause or min(LONGEST_PAUSE_S, backoff)
                 self._slowed_at = now + pause
             self.not_before = max(self.not_before, now + pause)

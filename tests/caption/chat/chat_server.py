@@ -103,6 +103,7 @@ class ChatServer:
         takes_schema: whether it knows `response_format`.
         seed: of the faults.
         slots: requests that it works on at once; others wait.
+        raw: status, headers and body instead of all this, by request; None: as ever.
     """
 
     def __init__(
@@ -114,7 +115,9 @@ class ChatServer:
         takes_schema: bool = True,
         seed: int = 0,
         slots: int = 1 << 20,
+        raw: Callable[[Body], tuple[int, list[str], bytes] | None] = lambda body: None,
     ) -> None:
+        self.raw = raw
         self.slots = asyncio.Semaphore(slots)
         self.faults, self.rate, self.latency_s, self.answer = faults, rate, latency_s, answer
         self.takes_schema, self._random = takes_schema, random.Random(seed)
@@ -188,7 +191,9 @@ class ChatServer:
             writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"choices"')
             await writer.drain()
             return False
-        status, headers, payload = self._content(kind, body)
+        given = self.raw(body)
+        kind = "raw" if given else kind
+        status, headers, payload = given or self._content(kind, body)
         lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(payload)}", "Content-Type: application/json", *headers]
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + payload)
         self.counts.final = time.monotonic()

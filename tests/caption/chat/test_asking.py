@@ -181,24 +181,19 @@ def test_a_server_that_is_not_there(ledger: Ledger) -> None:
 
 def test_the_cap_is_never_crossed_and_a_higher_one_goes_on(ledger: Ledger) -> None:
     with ChatServer() as server:
-        settings = settings_of(server, prices={"m": PRICE}, max_usd=0.03, concurrency=8)
+        settings = settings_of(server, prices={"m": PRICE}, max_usd=0.04, concurrency=8)
         some = questions(settings, 40)
         found = ask(ledger, settings, some)
         stopped = [each for each in found if isinstance(each, FusionError)]
         assert stopped
         assert "higher --max-usd" in str(stopped[0])
         spent = ledger.spent().usd
-        assert 0.015 < spent <= 0.03
+        assert 0.03 < spent <= 0.04
         charged = (server.counts.tokens_in + 2 * server.counts.tokens_out) / 1e6
         assert charged == pytest.approx(spent)
         higher = settings.model_copy(update={"max_usd": 1.0})
         assert all(isinstance(each, Answer) for each in ask(ledger, higher, some))
         assert max(server.counts.answered.values()) == 1
-
-
-def test_a_cap_without_a_price_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(FusionError, match="needs a price"), ChatServer() as server:
-        ask(ledger, settings_of(server, max_usd=1.0), [])
 
 
 def test_images_are_made_small_and_kept_as_they_are_where_they_may_be() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from fusionrs_builder import pipeline
 from fusionrs_builder.caption.chat import batch_api
-from fusionrs_builder.caption.chat.ledger import Ledger
+from fusionrs_builder.caption.chat.ledger import CREATED, Ledger
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.shards import Row
 from fusionrs_builder.workspace import Workspace
@@ -81,16 +81,42 @@ def batch_api_captions(body: Any) -> Any:
     return captions(body)
 
 
-def test_a_batch_that_expired_leaves_its_questions_open(ws: Workspace) -> None:
-    with BatchServer(status="expired", fails=lambda number: True) as server, pytest.raises(FusionError):
-        caption(lay(ws, 1, 2), server.url)  # then asked online, where this server has no such address
-    assert not ws.shards("captions")
+def test_a_batch_that_expired_is_said_and_its_questions_are_sent_by_the_next_run(ws: Workspace) -> None:
+    with BatchServer(status="expired", fails=lambda number: number < 2) as server:
+        with pytest.raises(FusionError, match=r"batch batch-0 expired.*run again to send what is open"):
+            caption(lay(ws, 1, 2), server.url)
+        assert not ws.shards("captions")
+    with BatchServer() as server:
+        rows = caption(ws, server.url)
+    assert all(row["caption_source"]["ir"] == ["chat:m"] * 2 for row in rows)
+
+
+def test_what_the_endpoint_refuses_line_by_line_is_filled_in_for_and_never_asked_online(ws: Workspace) -> None:
+    with BatchServer(fails=lambda number: True) as server:
+        rows = caption(lay(ws, 1, 2), server.url)
+    assert all(row["caption_source"]["failed"] == ["no_answer: not answered"] for row in rows)
+    assert all(row["caption_source"]["ir"] == ["grounded@v1"] * 2 for row in rows)
+
+
+def test_nothing_is_asked_online_while_a_batch_is_under_way(ws: Workspace) -> None:
+    lay(ws, 1, 2)
+    with Ledger(Path(ws.path("ledger.sqlite"))) as ledger:
+        ledger.note_job("j", CREATED, {"file": "f", "batch": "b", "asked": []})
+    with pytest.raises(FusionError, match="1 batch jobs of this workspace are under way"):
+        caption(ws, "http://127.0.0.1:9/v1", batch_api=False)
+
+
+def test_a_limit_holds_for_what_is_paid(ws: Workspace) -> None:
+    with BatchServer() as server:
+        given: dict[str, Any] = {"captioner": "chat", "batch_api": True, "base_url": server.url, "model": "m"}
+        pipeline.caption(lay(ws, 4, 3), run=pipeline.Run(limit=3), **given)
+        assert server.asked.total() == 3
 
 
 def test_the_cap_holds(ws: Workspace) -> None:
     with BatchServer() as server, pytest.raises(FusionError, match="go on with a higher --max-usd"):
-        caption(lay(ws, 1, 30), server.url, max_usd=0.02)
-    assert 0 < spent(ws).usd <= 0.02
+        caption(lay(ws, 1, 50), server.url, max_usd=0.02)
+    assert 0.01 < spent(ws).usd <= 0.02
 
 
 def _run_and_die(where: str, url: str, step: str, after: bool) -> None:
@@ -139,7 +165,7 @@ def test_killed_after_a_batch_was_made_and_before_its_id_was_kept(
     real = Ledger.note_job
 
     def broken(self: Ledger, name: str, state: str, facts: Any) -> None:
-        if state == batch_api.CREATED:
+        if state == CREATED:
             raise KeyboardInterrupt
         real(self, name, state, facts)
 

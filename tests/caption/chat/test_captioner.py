@@ -134,6 +134,27 @@ def test_one_sentence_for_all_says_nothing_of_any(ws: Workspace) -> None:
     assert all("sameness" in row["caption_source"]["failed"][0] for row in rows)
 
 
+def test_one_sentence_in_many_shards_is_a_problem(ws: Workspace) -> None:
+    same = {"scene": ["An overhead view of a quiet place with fine texture.", "Seen from above, this is plain ground."]}
+
+    def answer(body: Body) -> Body:
+        return {**captions(body), **same}
+
+    with ChatServer(answer=answer) as server:
+        given: dict[str, Any] = {"captioner": "chat", "base_url": server.url, "model": "m"}
+        summary = pipeline.caption(lay(ws, 8, 3), **given)
+    assert summary.problems
+    assert "2 sentences of the model stand in more than 20 records each" in summary.problems[0]
+    assert "in 24:" in summary.problems[0]
+
+
+def test_two_devices_ask_no_question_twice(ws: Workspace) -> None:
+    with ChatServer() as server:
+        given: dict[str, Any] = {"captioner": "chat", "base_url": server.url, "model": "m"}
+        pipeline.caption(lay(ws, 4, 3), run=Run(device="cpu,cpu"), **given)
+        assert server.counts.asked == {"ok": 12}
+
+
 def test_captions_of_people_come_first_and_are_not_asked_for(ws: Workspace) -> None:
     people = ["A forest beside a wide river.", "Many trees stand beside the river."]
     with ChatServer() as server:
@@ -175,14 +196,14 @@ def test_questions_run_on_over_the_end_of_a_shard(ws: Workspace) -> None:
 def test_money_spent_stops_the_run_and_a_higher_cap_goes_on(ws: Workspace) -> None:
     with ChatServer() as server:
         with pytest.raises(FusionError, match="go on with a higher --max-usd"):
-            caption(lay(ws, 4, 5), server, max_usd=0.02)
+            caption(lay(ws, 4, 15), server, max_usd=0.05)
         with Ledger(Path(ws.path("ledger.sqlite"))) as ledger:
             spent = ledger.spent()
-        assert 0 < spent.usd <= 0.02
+        assert 0.03 < spent.usd <= 0.05
         assert spent.tokens_in == server.counts.tokens_in
         rows = caption(ws, server, max_usd=5.0)
-        assert len(rows) == 20
-        assert server.counts.asked == {"ok": 20}
+        assert len(rows) == 60
+        assert server.counts.asked == {"ok": 60}
 
 
 def test_a_call_that_is_wrong(ws: Workspace, tmp_path: Path) -> None:
@@ -193,8 +214,12 @@ def test_a_call_that_is_wrong(ws: Workspace, tmp_path: Path) -> None:
             pipeline.caption(ws, captioner="chat", **flags)
 
     wrong("give --model NAME")
+    wrong("max_usd needs a price", model="other", max_usd=1.0)
+    assert "max_usd" not in ws.read_bytes("fusionrs.toml").decode()
     wrong("caption.base_url: no address", model="m", base_url="localhost:8000")
-    wrong("secret", model="m", base_url="http://me:pass@localhost/v1")
+    with pytest.raises(UsageError, match="secret") as raised:
+        pipeline.caption(ws, captioner="chat", model="m", base_url="http://me:password@localhost/v1")
+    assert "password" not in str(raised.value)
     wrong("caption.prompt: no file", model="m", prompt=str(tmp_path / "none.toml"))
     prompt = tmp_path / "mine.toml"
     prompt.write_text("system = 'a'")

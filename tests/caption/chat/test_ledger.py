@@ -40,7 +40,7 @@ def test_a_failure_is_kept_and_never_served(path: Path) -> None:
         ledger.failed(first, "http_500: oops", doubtful=False).result()
         ledger.failed(second, "timeout: 3 s", doubtful=True).result()
         assert ledger.find("k1") is None
-        assert ledger.spent() == Spent(failed=1, doubtful_usd=0.01)
+        assert ledger.spent() == Spent(failed=2, doubtful_usd=0.01)
         assert sorted(ledger.errors()) == [("http_500: oops", 1), ("timeout: 3 s", 1)]
 
 
@@ -72,7 +72,7 @@ def test_what_was_under_way_when_the_process_died_is_doubtful(path: Path) -> Non
         ledger.settle_the_dead()
         assert ledger.find("k1") == ANSWER
         assert ledger.find("k2") is None
-        assert ledger.spent() == Spent(1, 100, 20, 0.001, doubtful_usd=0.5)
+        assert ledger.spent() == Spent(1, 100, 20, 0.001, failed=1, doubtful_usd=0.5)
         assert ledger.errors() == [("the process died", 1)]
 
 
