@@ -14,6 +14,7 @@
 import argparse
 import itertools
 import random
+import re
 import statistics
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.caption_faults import KINDS, Captions, Sample
+from benchmarks.caption_faults import KINDS, Captions, Fault, Plant, Sample, noun_forms, polarity
 from benchmarks.translators import folder
 from fusionrs_builder import config, pipeline, pixels
 from fusionrs_builder.caption.appearance import look, luminance
@@ -40,6 +41,41 @@ CORPORA = {
 }  # fmt: skip
 """Corpora and the sides of the tiles they are cut into: measured long-wave infrared with boxes, visible images with
 outlines, measured near infrared without labels, classes of scenes, boxes of trees, ships."""
+
+
+RESPONSES = {"brighter": "stronger", "darker": "weaker", "warmer": "stronger", "cooler": "weaker"}
+
+
+def response(sample: Sample, chance: random.Random) -> Iterator[Fault]:
+    """A flipped `are brighter than` as `show a stronger response than`."""
+    said = re.compile(rf"\b(?:is|are|appears?|looks?) ({'|'.join(RESPONSES)}) than\b")
+    for view, number, text in polarity(sample, chance):
+        changed = said.sub(lambda match: f"shows a {RESPONSES[match[1]]} response than", text)
+        if changed != text and " side " not in text:
+            yield view, number, changed
+
+
+def denied(sample: Sample, chance: random.Random) -> Iterator[Fault]:
+    """Things of which boxes show some, said not to be there."""
+    drawn = {thing.placed.label for thing in sample.seen.things} if sample.seen else set()
+    for label, (_, many) in noun_forms(sample.record).items():
+        if label in drawn and not many.startswith("other "):
+            for said in (f"No {many} are visible in this view.", f"This infrared view is devoid of {many}."):
+                yield "ir", 0, said
+
+
+def reading(sample: Sample, chance: random.Random) -> Iterator[Fault]:
+    """A temperature in degrees or kelvin, in any view."""
+    for view, number, text in sample.each():
+        yield view, number, f"{text.rstrip('.')}, at {chance.choice(('35 °C', '95 F', '300 K', '-4° C', '21 deg'))}."
+
+
+PLANTED: dict[str, tuple[Plant, str]] = {
+    **KINDS,
+    "flipped polarity, as responses": (response, "polarity"),
+    "things denied": (denied, "counts"),
+    "temperature read off": (reading, "forbidden_words"),
+}
 
 
 def samples(place: Path, wanted: int) -> Iterator[Sample]:
@@ -79,15 +115,15 @@ def sample(row: dict[str, Any], writer: Writer) -> Sample:
 def measured(found: list[Sample]) -> dict[str, Any]:
     """False alarms, recall of each kind of fault, and time."""
     alarms, times = [], []
-    counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
-    missed: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    counts: dict[str, Counter[str]] = {kind: Counter() for kind in PLANTED}
+    missed: dict[str, list[str]] = {kind: [] for kind in PLANTED}
     for one in found:
         started = time.perf_counter()
         clean = one.check(one.captions)
         times.append(time.perf_counter() - started)
         alarms += [f"{one.record.id}: {clean[0].caption} {clean[0].message}"] if clean else []
         known = {(finding.check, finding.message) for finding in clean}
-        for kind, (plant, check) in KINDS.items():
+        for kind, (plant, check) in PLANTED.items():
             chance = random.Random(f"{kind} {one.record.id}")
             faults = list(plant(one, chance))
             if not faults:

@@ -46,7 +46,14 @@ FAMILIES = (
 """Words of names that do not contradict each other."""
 CLASSES = Phrases.load().tables["classes"]
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-COLOURS, HEAT = ("red", "green", "blue", "white", "black", "grey"), ("hot", "warm", "cold", "heated", "cool")
+COLOURS, HEAT = (
+    ("red", "green", "blue", "white", "black", "grey"),
+    ("hot", "warm", "cold", "toasty", "scorching", "35 °C"),
+)
+CHAT = (
+    "Here is a caption: ", "Sure! ", "Caption: ", "I'm sorry, but I cannot see that. ", "- ", "```", "Click here: ",
+    "As requested, ",
+)  # fmt: skip
 BLOCKS, LEVELS = 24, 20.0
 """A part of the frame holds something dark when a block of a grid of so many a side is so much darker than the mean."""
 NEAR_LEVELS = 5.0
@@ -273,9 +280,7 @@ def cut_off(sample: Sample, chance: random.Random) -> Iterator[Fault]:
 def boilerplate(sample: Sample, chance: random.Random) -> Iterator[Fault]:
     """What a model says around a caption."""
     for view, number, text in sample.each():
-        before = chance.choice(
-            ("Here is a caption: ", "Sure! ", "Caption: ", "I'm sorry, but I cannot see that. ", "- ", "```")
-        )
+        before = chance.choice(CHAT)
         yield view, number, before + text
 
 

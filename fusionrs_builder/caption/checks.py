@@ -11,13 +11,14 @@ MIN_WORDS, MAX_WORDS = 5, 40
 
 CHECKS = ("forbidden_words", "no_colour_in_ir", "length", "unique")
 
-WARMTH = r"warm(?:er|est|th|ed|ing|s|ly)?|cool(?:er|est|ed|ing|s|ness)?|thermal(?:ly|s)?"
+WARMTH = r"warm(?:er|est|th|ed|ing|s|ly)?|cool(?:er|est|ed|ing|s|ness)?|thermal(?:ly|s)?|lukewarm|tepid"
 """What measured long-wave infrared may be said to show, and no other view."""
 
 HEAT = (
     r"heat(?:ed|er|ers|ing|s)?|hot(?:ter|test|ness)?|hot-?spots?|white-hot|black-hot|cold(?:er|est|ness|ly)?"
     r"|thermo\w*|temperatures?|degrees?|celsius|fahrenheit|kelvins?|burn(?:s|t|ed|ing)?|glow(?:s|ed|ing)?"
-    r"|chill(?:s|y|ed)?|freez(?:e|es|ing)|frozen|warmness"
+    r"|chill(?:s|y|ed)?|freez(?:e|es|ing)|frozen|warmness|toasty|blazing|sizzl(?:e|es|ed|ing)|scorch(?:es|ed|ing)?"
+    r"|bak(?:e|es|ed|ing)|swelter(?:s|ed|ing)?|sear(?:ed|ing)|boil(?:s|ed|ing)|sultry|balmy|frosty"
 )
 PHYSICS = (
     r"emissi\w*|emit\w*|radian\w*|radiat\w*|radiometr\w*|reflect\w*|albedos?|absor(?:b|p)\w*|materials?"
@@ -31,6 +32,17 @@ COLOURS = (
     r"|copper|lavender|lilac|mauve|lime|navy|azure|emerald|ruby|sapphire|rose|rosy|rusty|salmon|peach|fuchsia|charcoal"
     r"|blue-?green|colou?r(?:s|ed|ful|less|ing|ation|fully)?|discolou?r\w*|multi-?colou?red|false-?colou?r|hues?|tint(?:s|ed)?"
 )
+
+READING = re.compile(
+    r"(?:\d\s?|\b(?i:in|of|at)\s)(?:[°º]\s?[CFK]|[℃℉])(?!\w)|[°º]\s?(?:Celsius|Fahrenheit|Kelvin)"
+    r"|\d\s?[°º](?!\s?(?:[CFKNSEW](?!\w)|to\b|angle|bend|turn|corner|rotat|panorama|view|apart|latitude|longitude))"
+    r"|\d\s?deg\b(?! ?(?:angle|[NSEW]\b))"
+    r"|(?<![\w.,-])[12345]\d\d(?:[.,]\d+)?\s?K(?![\w-])"
+    r"|(?<![\w.,])(?<!runway )(?<!gate )(?<!block )(?<!building )(?<!route )(?<!hangar )(?<!row )"
+    r"[-−]?\d{2,3}(?:[.,]\d+)?\s?[CF](?![\w-])"
+)
+"""A number with a unit of temperature: `35 °C`, `95 F`, `300 K`, but not `4K`, `300 m`, `45° N` and `runway 27 C`."""
+_MAY_READ = re.compile(r"[\d°º℃℉]")
 
 
 def _words(*lists: str) -> re.Pattern[str]:
@@ -50,7 +62,12 @@ def forbidden(text: str, origin: str | None, band: str | None) -> list[str]:
         origin: `measured` or `translated`; anything but `measured` is held to the rules of translated views.
         band: `nir`, `swir`, `mwir`, `lwir` or None.
     """
-    return _FORBIDDEN[origin == "measured" and band == "lwir"].findall(text)
+    return [*_FORBIDDEN[origin == "measured" and band == "lwir"].findall(text), *readings(text)]
+
+
+def readings(text: str) -> list[str]:
+    """Temperatures in degrees or kelvin, which no image tells."""
+    return [match[0] for match in READING.finditer(text)] if _MAY_READ.search(text) else []
 
 
 def colours(text: str) -> list[str]:

@@ -13,7 +13,8 @@ def test_good_captions_pass_everything() -> None:
     "words",
     ["heat", "hot", "hottest", "hotspot", "warm", "warmer", "cold", "cool", "coolest", "temperature", "thermal",
      "degrees", "Celsius", "emissivity", "emits", "radiance", "radiates", "reflectance", "reflects", "reflective",
-     "material", "metal", "metallic", "conductive", "albedo", "glowing", "Warmth", "red-hot"],
+     "material", "metal", "metallic", "conductive", "albedo", "glowing", "Warmth", "red-hot",
+     "toasty", "blazing", "sizzling", "sun-baked", "scorching", "baking", "lukewarm", "hotter"],
 )  # fmt: skip
 def test_translated_views_carry_no_heat_and_no_physics(words: str) -> None:
     caption = f"The car looks {words} in this infrared view."
@@ -27,6 +28,23 @@ def test_measured_long_wave_may_be_warm_but_not_hot() -> None:
         assert not checks.forbidden(f"a {words} car", "measured", "lwir")
     for words in ("hot", "30 degrees", "temperature", "emissivity", "metal", "heat"):
         assert checks.forbidden(f"a {words} car", "measured", "lwir")
+
+
+@pytest.mark.parametrize(
+    "said", ["a 35 °C surface", "at 300 K", "95 F", "35 degrees", "-4.5 °C", "310K", "20℃", "near 35°", "40 deg", "88C"]
+)
+def test_no_view_is_read_in_degrees_or_kelvin(said: str) -> None:
+    assert checks.forbidden(f"cars {said} near", "measured", "lwir")
+    assert checks.forbidden(f"cars {said} near", "translated", "nir")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["a 300 m wide", "4K", "a 4 K frame", "K", "plan C", "8K video", "45° N", "a 90° bend", "runway 27 C", "F-16",
+     "300 km", "12 cars", "gate 12 C", "2 Fords", "300 Kites"],
+)  # fmt: skip
+def test_numbers_and_letters_are_no_temperatures(said: str) -> None:
+    assert not checks.forbidden(f"cars {said} near", "measured", "lwir")
 
 
 @pytest.mark.parametrize(

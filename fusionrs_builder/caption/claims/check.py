@@ -39,8 +39,12 @@ _BOILERPLATE = re.compile(
     r"|[{}\\]|\"\s*[:\]]|\",\s*\"|\[\s*\"|<[/|]?\w+[^>]{0,40}>|lorem ipsum"
     r"|\b(?:unsupported|placeholder|insert caption|todo|n/a)\b"
     r"|\bthe (?:evidence|labels?|prompt|instructions?|checks?|user)\b"
-    r"|https?://|www\.|\bas requested\b"
-    r"|\b(?:let me know|hope this helps|please provide|feel free)\b",
+    r"|https?://|www\.|\bas (?:you )?(?:requested|asked)\b|\b(?:per|at) your request\b"
+    r"|\b(?:let me know|hope (?:this|that|it)|please|feel free|thank you|thanks(?! to)|happy to help|great question)\b"
+    r"|\bdot (?:com|org|net)\b|\w\.(?:com|org|net)\b|\bsubscri(?:be|ption)\w*|\bclick(?:s|ing)? (?:here|below|on|the)\b"
+    r"|\b(?:buy|order|shop|book|sign up|download) (?:our|yours?|now|today|online|it)\b|\b(?:follow|contact|visit) us\b"
+    r"|\b(?:our|my) (?:\w+ )?(?:products?|website|channel|shop|store|newsletter|customers|services?|offers?)\b"
+    r"|\b(?:special|limited(?:-time)?|exclusive) offer\b|\bbest prices?\b|\bfree shipping\b|\d ?% off\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _REPEAT = re.compile(rf"\b((?:[^\W_]+\W+){{0,3}}[^\W_]+)(?:\W+\1){{{REPEATS - 1},}}\b", re.IGNORECASE)
@@ -118,6 +122,8 @@ def _rules(caption: str, record: facts.Record, bound: bool) -> Iterator[tuple[st
             yield "forbidden_words", f"A caption of this {kind} infrared view may not say {_quoted(words)}."
         if words := checks.colours(caption):
             yield "no_colour_in_ir", f"An infrared view has no colour, but it says {_quoted(words)}."
+    elif words := checks.readings(caption):
+        yield "forbidden_words", f"No image tells temperatures, but it says {_quoted(words)}."
     count = len(caption.split())
     if not checks.MIN_WORDS <= count <= checks.MAX_WORDS:
         yield "length", f"It has {count} words; {checks.MIN_WORDS} to {checks.MAX_WORDS} are asked for."
@@ -144,7 +150,8 @@ def _wording(caption: str) -> Iterator[tuple[str, str]]:
 
 def _broken(caption: str) -> str | None:
     text = caption.strip()
-    if any(c == "\ufffd" or unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") for c in caption):
+    plain = caption.isascii() and caption.isprintable()
+    if not plain and any(c == "\ufffd" or unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") for c in caption):
         return "It holds characters that are no text."
     if not _END.search(text):
         return "It does not end as a sentence does, with a full stop."
@@ -156,9 +163,7 @@ def _broken(caption: str) -> str | None:
 
 
 def _foreign(caption: str) -> str | None:
-    letters = [c for c in caption if c.isalpha()]
-    latin = sum(c < "\u0250" or "\u1e00" <= c < "\u1f00" for c in letters)
-    if not letters or latin < LATIN_SHARE * len(letters):
+    if not _latin(caption):
         return "It is not written in English letters; captions are English."
     words = [word.casefold() for word in _WORD.findall(caption)]
     small, others = (sum(word in table for word in words) for table in (_FUNCTION_WORDS, _FOREIGN_WORDS))
@@ -168,3 +173,11 @@ def _foreign(caption: str) -> str | None:
     if len(noise) > NOISE_SHARE * len(words):
         return f"{noise[0]!r} and others are no words; captions are English sentences."
     return None
+
+
+def _latin(caption: str) -> bool:
+    if caption.isascii():
+        return any(c.isalpha() for c in caption)
+    letters = [c for c in caption if c.isalpha()]
+    latin = sum(c < "\u0250" or "\u1e00" <= c < "\u1f00" for c in letters)
+    return bool(letters) and latin >= LATIN_SHARE * len(letters)

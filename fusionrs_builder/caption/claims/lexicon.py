@@ -21,15 +21,17 @@ NUMBERS |= {f"{ten}-{language.NUMBERS[one]}": NUMBERS[ten] + one for ten in TENS
 VAGUE = {
     "several": (2, MANY), "few": (1, 15), "many": (4, MANY), "numerous": (4, MANY), "countless": (10, MANY),
     "multiple": (2, MANY), "various": (2, MANY), "some": (1, MANY), "single": (1, 1), "lone": (1, 1),
-    "solitary": (1, 1), "sole": (1, 1), "both": (2, 2), "dozen": (10, 14), "a": (1, MANY), "an": (1, MANY),
+    "solitary": (1, 1), "sole": (1, 1), "both": (2, 2), "dozen": (10, 14), "half-dozen": (5, 7),
+    "a": (1, MANY), "an": (1, MANY),
     "another": (1, MANY), "no": (0, 0), "zero": (0, 0),
 }  # fmt: skip
 """Fewest and most that a word of no exact number means."""
 COLLECTIVE = {
     "pair": (2, 2), "couple": (2, 3), "dozens": (18, MANY), "hundreds": (100, MANY), "scores": (30, MANY),
     "number": (2, MANY), "handful": (2, 10), "group": (2, MANY), "cluster": (2, MANY), "row": (2, MANY),
-    "rows": (2, MANY), "line": (2, MANY), "collection": (2, MANY), "trio": (3, 3), "groups": (2, MANY),
-    "clusters": (2, MANY), "lines": (2, MANY), "pairs": (2, MANY), "couples": (2, MANY), "groupings": (2, MANY),
+    "rows": (2, MANY), "line": (2, MANY), "collection": (2, MANY), "trio": (3, 3), "duo": (2, 2),
+    "quartet": (4, 4), "quintet": (5, 5), "groups": (2, MANY), "clusters": (2, MANY), "lines": (2, MANY),
+    "pairs": (2, MANY), "couples": (2, MANY), "groupings": (2, MANY),
 }  # fmt: skip
 """The same of a word before `of`."""
 

@@ -35,6 +35,8 @@ STRAY = 0.05
 """Nothing in a view is bright (dark) when no more than this share of its pixels is."""
 FEW_OF_CLEAR = 0.25
 """What is said of objects is wrong when no more than this share of those of a clear tone are so."""
+STRONG_LEVELS = 30.0
+"""An object is bright or dark, whatever is meant by it, when it differs so many levels from its surroundings."""
 SHARE_SLACK = 0.1
 """A share of pixels may be wrong by so much."""
 
@@ -216,6 +218,27 @@ def group(things: Sequence[Thing], part: int | None, tone: Tone, name: str) -> I
         yield (
             f"It calls {name!r} {tone.word}, but of {len(found)} such objects {not_so} are {opposite} and {so} {said} "
             f"than their surroundings{tone.warm and f', and {tone.warm} is warm'}."
+        )
+
+
+def none(things: Sequence[Thing], tone: Tone, name: str) -> Iterator[str]:
+    """`None of the cars is brighter than its surroundings`, `the cars are not bright`, `no car stands out`.
+
+    Args:
+        things: as `group`.
+        tone: what they are said not to be; of sign 0: of any tone.
+        name: as `group`.
+    """
+    said = {1: ("brighter",), -1: ("darker",), 0: ("brighter", "darker")}[tone.sign]
+    so = [thing for thing in things if thing.tone in said]
+    if tone.degree == PLAIN:
+        strong = sum(abs(thing.difference or 0.0) >= STRONG_LEVELS for thing in so)
+        so = so if strong > len(so) / 2 else []
+    clear = sum(thing.tone in ("brighter", "darker") for thing in things)
+    if so and len(so) >= (1 - FEW_OF_CLEAR) * clear and len(so) > len(things) / 2:
+        yield (
+            f"It denies that {name!r} are {tone.word}, but of {len(things)} such objects {len(so)} are "
+            f"{' or '.join(said)} than their surroundings{tone.warm and f', and {tone.warm} is warm'}."
         )
 
 

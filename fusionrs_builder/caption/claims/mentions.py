@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fusionrs_builder.caption import language
-from fusionrs_builder.caption.claims import places
+from fusionrs_builder.caption.claims import levels, places
 from fusionrs_builder.caption.claims.lexicon import (
     COLLECTIVE,
     FRAME,
@@ -83,6 +83,8 @@ class Clause:
         for word in reversed(self.words[: mention.start]):
             if _negates(word):
                 return True
+            if word in ("is", "are") and self.words[0] in ("none", "neither", "nothing"):
+                continue  # `none of the vehicles is a truck`
             if word in VERBS or (word in PREPOSITIONS and word != "of"):
                 return False
         return False
@@ -138,7 +140,7 @@ def read(text: str, labels: Mapping[str, str]) -> list[Clause]:
         text: any text.
         labels: label in words by each form of it, for labels of the record.
     """
-    words = _words(text)[:MOST_WORDS]
+    words = _words(levels.joined(text.casefold()))[:MOST_WORDS]
     clauses = []
     for start, end in _spans(words):
         part = words[start:end]
@@ -230,6 +232,8 @@ def amount(words: tuple[str, ...], at: int) -> Amount | None:
     if word == "the" and before == "of" and (part := _part(words, i)) is not None:
         return Amount(part[0], MANY, True, qualified, part)
     if (value := value_of(word)) is None:
+        if word == "dozen" and "half" in (before, words[i - 2] if i > 1 and before == "a" else ""):
+            return Amount(5, 7, qualified=qualified)
         if word == "dozen" and (times := value_of(before)):
             return Amount(12 * times - 2, 12 * times + 2, qualified=qualified)
         return Amount(*VAGUE[word], qualified=qualified) if word in VAGUE else None
@@ -240,8 +244,12 @@ def amount(words: tuple[str, ...], at: int) -> Amount | None:
         low, high = value, MANY
     elif before in ("to", "or") and i > 1 and (first := value_of(words[i - 2])) is not None:
         low = min(first, value)
+    elif before == "and" and i > 1 and (first := value_of(words[i - 2])) is not None:
+        high = value + first  # `two rows of six and four cars`
     elif before in AT_MOST or words[max(i - 2, 0) : i] in (("fewer", "than"), ("less", "than")):
         low, high = 0, value
+    if before == "of" and words[i - 2] in COLLECTIVE and i > 1 and low == high:
+        return Amount(low, MANY, qualified=qualified)  # `a row of six cars`, others beside it
     if before in ("the", "these", "all", "of"):
         return Amount(low, high, True, qualified, _part(words, i - 1))
     return Amount(low, high, qualified=qualified)

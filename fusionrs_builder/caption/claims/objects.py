@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fusionrs_builder.caption import facts, language
-from fusionrs_builder.caption.claims.lexicon import COLLECTIVE, FRAME, MANY, english, lexicon, value_of
+from fusionrs_builder.caption.claims import denials
+from fusionrs_builder.caption.claims.attachment import SPREAD, attached, before
+from fusionrs_builder.caption.claims.lexicon import MANY, english, is_amount, lexicon, value_of
 from fusionrs_builder.caption.claims.mentions import Amount, Clause, Mention, amount, nouns_of
-from fusionrs_builder.caption.claims.places import DEEP, NEAR, Where, touches
+from fusionrs_builder.caption.claims.places import DEEP, FOCUS, NEAR, touches
 from fusionrs_builder.caption.evidence import Evidence
 from fusionrs_builder.caption.geometry import CELLS, Placed, cell, locate
 
@@ -20,16 +22,8 @@ MOST = 0.4
 
 SIMILES = english("similes")
 COMPARISONS = english("comparisons")
-GLUE = english("glue") | english("modifiers") | english("occupying") | FRAME
-"""Words that may stand between a thing and the place it is said to be in."""
-LIST = frozenset(("and", ",", "a", "an", "the", "other", "as", "well"))
-"""Words between the things of a list."""
-EXISTING = english("existing")
-CONTAINING = english("containing")
-OPENING = CONTAINING | COLLECTIVE.keys() | {"there", "a", "an"}
-"""Words between a place and the thing it is said to hold."""
 ALL, MAINLY = frozenset(("all", "both", "each")), frozenset(("mostly", "mainly", "most", "concentrated"))
-SPREAD, OVER = frozenset(("spread", "scattered", "distributed", "dispersed")), frozenset(("across", "throughout"))
+OVER = frozenset(("across", "throughout"))
 
 
 @dataclass(frozen=True)
@@ -118,7 +112,9 @@ def _unsupported(clauses: Sequence[Clause], known: Known) -> Iterator[str]:
         (clause, mention)
         for clause in clauses
         for mention in clause.mentions
-        if not clause.denied(mention) and SIMILES.isdisjoint(clause.words[max(mention.start - 3, 0) : mention.start])
+        if not clause.denied(mention)
+        and denials.absent(clause, mention) is None
+        and SIMILES.isdisjoint(clause.words[max(mention.start - 3, 0) : mention.start])
     ]
     labels = sorted(set(known.labels.values()))
     told = language.joined(labels or ["what its published captions name"])
@@ -137,6 +133,8 @@ def _counts(clause: Clause, clauses: Sequence[Clause], known: Known) -> Iterator
     for mention in clause.mentions:
         said = amount(clause.words, mention.start)
         choices = [some for some in known.choices(mention) if some]
+        if choices and said is None and _missing(clause, clauses, mention):
+            yield f"It says there is no {_said(clause, mention)!r}, but boxes show {len(choices[-1])} of them."
         if said is None or not choices:
             continue
         counted = all(language.is_counted(noun) or noun in language.SINGULAR for noun in _labels(mention, known))
@@ -144,9 +142,11 @@ def _counts(clause: Clause, clauses: Sequence[Clause], known: Known) -> Iterator
             continue
         truths = {len(some) for some in choices}
         if said.high == 0:
-            if said.qualified or clause.places or not _of_all(clause.words[mention.end :]):
+            if said.qualified or clause.places or not denials.of_all(clause.words[mention.end :]):
                 continue  # none of a kind, or none somewhere
             yield f"It says there is no {_said(clause, mention)!r}, but boxes show {min(truths)} of them."
+        elif not clause.denied(mention) and (here := _fewer_there(clause, mention, said, known)) is not None:
+            yield f"It says {_amount_in_words(clause, mention)!r} where it places them, but {here} are there."
         elif clause.denied(mention) or any(said.low <= count <= said.high for count in truths):
             if said.part is not None and said.part[0] > max(truths):
                 yield f"It speaks of {said.part[0]} of the {_said(clause, mention)!r}, but there are {max(truths)}."
@@ -157,14 +157,11 @@ def _counts(clause: Clause, clauses: Sequence[Clause], known: Known) -> Iterator
             )
 
 
-def _of_all(after: Sequence[str]) -> bool:
-    """Whether the words after `no cars` leave it at that, or go on with `are visible in this view`."""
-    rest = [word for word in after if word not in EXISTING]
-    return (
-        not rest
-        or rest[0] in (",", "or", "and")
-        or (rest[0] == "in" and ("this" in rest[1:2] or not FRAME.isdisjoint(rest[1:5])))
-    )
+def _missing(clause: Clause, clauses: Sequence[Clause], mention: Mention) -> bool:
+    """Whether a caption says that there is none of a thing in view, and nowhere else names one."""
+    rest = denials.absent(clause, mention)
+    named = sum(other.noun == mention.noun for one in clauses for other in one.mentions)
+    return rest is not None and named == 1 and denials.of_all(rest) and denials.whole_view(clause, mention)
 
 
 def _labels(mention: Mention, known: Known) -> list[str]:
@@ -194,6 +191,24 @@ def _part_of_all(
     sums = [each.low for each in parts if each is not None and each.high < MANY and not each.definite]
     bare = [number for one in clauses for number in _bare_numbers(one)]
     return len(sums) > 0 and len(sums + bare) > 1 and sum(sums + bare) == truth
+
+
+def _fewer_there(clause: Clause, mention: Mention, said: Amount, known: Known) -> int | None:
+    """How many are in the one place that a clause puts a number of things in, where that is clearly too few."""
+    placed = [place for place in clause.places if mention in attached(clause, place)]
+    if (
+        known.frame is None
+        or len(placed) != 1
+        or len(clause.places) > 1
+        or said.part
+        or len(known.choices(mention)) > 1
+    ):
+        return None
+    between = clause.words[mention.end : placed[0].start]
+    if any(is_amount(word) and word not in ("a", "an") for word in between) or not (MAINLY | FOCUS).isdisjoint(between):
+        return None
+    here = sum(touches(placed[0].rect, one, known.frame, NEAR) for one in known.objects(mention))
+    return here if 0 < here <= said.low - max(FEW * said.low, 2) else None
 
 
 def _bare_numbers(clause: Clause) -> Iterator[int]:
@@ -236,50 +251,9 @@ def _spread(clause: Clause, known: Known) -> Iterator[str]:
     for at, word in enumerate(clause.words):
         if word not in SPREAD or OVER.isdisjoint(clause.words[at : at + 3]) or clause.negated(at):
             continue
-        some = [one for mention in _listed(clause, at) for one in known.objects(mention)]
+        some = [one for mention in before(clause, at) for one in known.objects(mention)]
         if len(some) > 2 and len({cell(one.x, one.y) for one in some}) == 1:
             yield f"It spreads things across the frame, but all {len(some)} are in one part: {_cells(some)}."
-
-
-def attached(clause: Clause, place: Where) -> list[Mention]:
-    """The things that a place is said of: those just before it, else the one just after it."""
-    words = clause.words
-    if not place.locative and CONTAINING.isdisjoint(words[place.end : place.end + 1]):
-        return []
-    if place.locative and (before := _listed(clause, place.start)):
-        return before
-    later = next((mention for mention in clause.mentions if mention.start >= place.end), None)
-    opening = all(word in GLUE for word in words[: place.start])
-    if later and opening and all(_is_glue(word) or word in OPENING for word in words[place.end : later.start]):
-        return [later]
-    comma = max((at for at in range(place.start) if words[at] == ","), default=None)
-    alone = place.end == len(words) and len(clause.places) == 1
-    if alone and comma is not None and GLUE.issuperset(words[comma : place.start]):
-        listed = _list(clause, len(clause.mentions))  # `two cars in a view with few outlines, both in the upper left`
-        return listed if len(listed) == len(clause.mentions) else []
-    return []
-
-
-def _listed(clause: Clause, at: int) -> list[Mention]:
-    """The thing, or the list of things, that stands before a position with nothing of weight between."""
-    earlier = sum(mention.end <= at for mention in clause.mentions)
-    if not earlier or not all(_is_glue(word) for word in clause.words[clause.mentions[earlier - 1].end : at]):
-        return []
-    return _list(clause, earlier)
-
-
-def _list(clause: Clause, count: int) -> list[Mention]:
-    """The last of so many mentions, and those that stand in one list with it."""
-    listed = list(clause.mentions[max(count - 1, 0) : count])
-    for mention in clause.mentions[: max(count - 1, 0)][::-1]:
-        if not all(word in LIST or value_of(word) is not None for word in clause.words[mention.end : listed[0].start]):
-            break
-        listed.insert(0, mention)
-    return listed
-
-
-def _is_glue(word: str) -> bool:
-    return word in GLUE or value_of(word) is not None
 
 
 def _cells(some: Sequence[Placed]) -> str:

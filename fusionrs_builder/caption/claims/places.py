@@ -21,7 +21,8 @@ MIDDLE = frozenset(("centre", "center", "central", "middle"))
 SIDES = english("sides")
 LEADS = english("leads")
 """Words one of which stands before a place of one word: `the left`, but not `right next to`."""
-LOCATING = (PREPOSITIONS - {"of"}) | english("occupying")
+FOCUS = english("focus")
+LOCATING = (PREPOSITIONS - {"of"}) | english("occupying") | FOCUS
 """Words after which a place is where something is: `in the upper left`, `cars line the right side`."""
 
 

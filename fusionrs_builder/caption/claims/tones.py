@@ -8,24 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fusionrs_builder.caption import facts
-from fusionrs_builder.caption.claims import measured
+from fusionrs_builder.caption.claims import denials, measured
+from fusionrs_builder.caption.claims.attachment import narrowed, owner_of, source_of, stands_on
+from fusionrs_builder.caption.claims.levels import TONES, is_level, share, tones
 from fusionrs_builder.caption.claims.lexicon import FRAME, PREPOSITIONS, VERBS, english, value_of
-from fusionrs_builder.caption.claims.measured import MORE, MOST, PLAIN, Tone, View
+from fusionrs_builder.caption.claims.measured import MOST, PLAIN, Tone, View
 from fusionrs_builder.caption.claims.mentions import CLOSED, Clause, Mention, amount
-from fusionrs_builder.caption.claims.objects import Known, attached
-from fusionrs_builder.caption.claims.places import COLUMNS, NEAR, ROWS, Rect, Where, rect_of, touches
-
-TONES = {
-    "bright": (1, PLAIN), "brighter": (1, MORE), "brightest": (1, MOST), "lighter": (1, MORE), "lightest": (1, MOST),
-    "pale": (1, PLAIN), "paler": (1, MORE), "light-toned": (1, PLAIN), "luminous": (1, PLAIN),
-    "dark": (-1, PLAIN), "darker": (-1, MORE), "darkest": (-1, MOST), "dim": (-1, PLAIN), "dimmer": (-1, MORE),
-    "dimmest": (-1, MOST),
-}  # fmt: skip
-WARMTH = {
-    "warm": (1, PLAIN), "warmer": (1, MORE), "warmest": (1, MOST), "cool": (-1, PLAIN), "cooler": (-1, MORE),
-    "coolest": (-1, MOST),
-}  # fmt: skip
-"""What measured long-wave infrared shows; where it is black-hot, warm is dark."""
+from fusionrs_builder.caption.claims.objects import Known
+from fusionrs_builder.caption.claims.places import NEAR, Where, touches
 
 OVERALL, REGIONS, MODIFIERS = english("overall"), english("regions"), english("modifiers")
 SURROUNDINGS = english("surroundings")
@@ -35,7 +25,7 @@ PRONOUNS = english("pronouns")
 LINKS = VERBS | english("links")
 """Words that may stand between a thing and what is said of its tone."""
 EVERYWHERE = re.compile(r"\b(?:across|over|covering|throughout|fills|covers) (?:much|most|all|nearly all) of\b")
-BETWEEN = LINKS | TONES.keys() | PREPOSITIONS
+BETWEEN = LINKS | TONES.keys() | PREPOSITIONS | english("denying")
 AFTER = CLOSED | LINKS | OVERALL | english("after_predicates")
 """Words after which a word of tone before them is no adjective of a noun."""
 VISIBLE = re.compile(r"\b(?:visible(?:-light)? (?:image|view|light|band|picture|scene)|rgb|optical|true-colou?r)\b")
@@ -49,6 +39,7 @@ class _Said:
         until: word before which what it speaks of ends.
         earlier: what the clause before names first.
         subject: and that is what it speaks of, so that a verb without a subject goes on with it.
+        denied: it is said not to be so.
     """
 
     clause: Clause
@@ -58,6 +49,7 @@ class _Said:
     subject: bool
     view: View
     known: Known
+    denied: bool = False
 
 
 def contradictions(clauses: Sequence[Clause], view: View, known: Known, record: facts.Record) -> Iterator[str]:
@@ -74,29 +66,22 @@ def contradictions(clauses: Sequence[Clause], view: View, known: Known, record: 
             yield from measured.contrast(text, view.seen)
             if beside and not clause.negated(len(clause.words)):
                 yield from measured.relation(text, view.seen)
-        tones = _tones(clause, warm)
-        for tone, until in zip(tones, [*(after.at for after in tones[1:]), len(clause.words)], strict=False):
-            said = _Said(clause, tone, until, earlier, subject, view, known)
-            if not clause.negated(tone.at):
+        said_of = tones(clause.words, warm)
+        for tone, until in zip(said_of, [*(after.at for after in said_of[1:]), len(clause.words)], strict=False):
+            denied = denials.of_tone(clause, tone.at, _subject(clause, tone.at))
+            said = _Said(clause, tone, until, earlier, subject, view, known, bool(denied))
+            if denied:
+                yield from _denied(said)
+            elif denied is False:
                 yield from _of_the_view(said) if beside else _statement(said)
+        for at in range(len(clause.words) - 1):
+            if clause.words[at].startswith("stand") and clause.words[at + 1] == "out":
+                tone = Tone(at, "standing out", 0, PLAIN)
+                if denials.of_tone(clause, at, _subject(clause, at)):
+                    yield from _denied(_Said(clause, tone, at, earlier, subject, view, known, True))
         named = next((mention for mention in clause.mentions if not clause.hangs(mention)), None)
         if named is not None:
             earlier, subject = named, VERBS.isdisjoint(clause.words[: named.start])
-
-
-def _tones(clause: Clause, warm: str) -> list[Tone]:
-    """The words of tone of a clause; those of warmth where it is known what is warm."""
-    found = []
-    for at, word in enumerate(clause.words):
-        for name in (word, word.split("-")[0]):
-            if name in TONES:
-                found.append(Tone(at, word, *TONES[name]))
-                break
-            if warm and name in WARMTH:
-                sign, degree = WARMTH[name]
-                found.append(Tone(at, word, sign if warm == "bright" else -sign, degree, warm))
-                break
-    return found
 
 
 def _head(clause: Clause, at: int) -> int:
@@ -134,9 +119,11 @@ def _statement(said: _Said) -> Iterator[str]:
     head = words[end] if end < len(words) else ""
     named = next((mention for mention in clause.mentions if mention.start == end), None)
     overall = words[at + 1 : at + 2] == ("overall",) or words[at - 1 : at] == ("overall",)
+    level = is_level(words[at])
+    overall |= level and "overall" in words[at] and _subject(clause, at) is None
     overall |= head == "band" and words[end - 1].endswith(("infrared", "-style"))
-    if (share := _share(words, at)) is not None:
-        yield from measured.pixels(share, tone, said.view)
+    if (part := share(words, at)) is not None:
+        yield from measured.pixels(part, tone, said.view)
     elif tone.degree == PLAIN and (overall or (head,) in _FRAMES or (head == "tones" and words[at - 1] in OVERALL)):
         yield from measured.whole(tone, said.view)
     elif tone.degree == MOST or (tone.degree == PLAIN and head in REGIONS):
@@ -146,10 +133,27 @@ def _statement(said: _Said) -> Iterator[str]:
             yield from measured.wide(tone, said.view)
     elif named is not None:
         yield from _things(said, named, attribute=True)
+    elif level and (named := source_of(clause, end)) is not None:
+        yield from _things(said, named)
     elif place := next((place for place in clause.places if place.start == end), None):
         yield from measured.sides(place.rect, None, tone, said.view)  # `the darker right half`
-    elif not _is_noun(head) or words[at + 1] == "and" or "as" in words[max(at - 4, 0) : at]:
+    elif not _is_noun(head) or owner_of(clause, at) or words[at + 1] == "and" or "as" in words[max(at - 4, 0) : at]:
         yield from _predicate(said)
+
+
+def _denied(said: _Said) -> Iterator[str]:
+    """`The cars are not bright`, `no dark cars`."""
+    clause, tone = said.clause, said.tone
+    end = _head(clause, tone.at) if tone.sign else len(clause.words)
+    named = next((mention for mention in clause.mentions if mention.start == end), None)
+    if named is not None:
+        if tone.degree == PLAIN and denials.of_all(clause.words[named.end :]):
+            yield from _things(said, named)
+        return
+    mention = _subject(clause, tone.at)
+    loose = end == len(clause.words) or not _is_noun(clause.words[end]) or is_level(clause.words[tone.at])
+    if mention is not None and tone.degree != MOST and loose:
+        yield from _things(said, mention)
 
 
 def _is_noun(head: str) -> bool:
@@ -194,7 +198,8 @@ def _predicate(said: _Said) -> Iterator[str]:
             yield from measured.sides(first.rect, second, tone, said.view)
         return
     start = at
-    while start and (words[start - 1] in LINKS or words[start - 1] in OVERALL) and words[start - 1] not in FRAME:
+    links = LINKS | OVERALL | ({"with", "of", "at"} if is_level(words[at]) else frozenset())
+    while start and words[start - 1] in links and words[start - 1] not in FRAME:
         start -= 1
     before = words[start - 1] if start else ""
     if before == "each" and (named := next((one for one in clause.mentions if not clause.hangs(one)), None)):
@@ -229,6 +234,8 @@ def _subject(clause: Clause, at: int) -> Mention | None:
     """The thing that a word of tone after it is said of: things in a phrase between do not count."""
     if clause.words[at - 1 : at] == (",",) and clause.words[at + 1 : at + 2] not in (("against",), ("than",)):
         return None  # said of the view: `a view of cars, darker on the left`
+    if (owner := owner_of(clause, at)) is not None:
+        return owner
     placed = {i for place in clause.places for i in range(place.start, place.end)}
     until, phrase = at, False
     for mention in reversed([mention for mention in clause.mentions if mention.end <= at]):
@@ -247,14 +254,18 @@ def _things(said: _Said, mention: Mention, attribute: bool = False, pronoun: str
     if said.view.seen is None:
         return
     than = words.index("than", at) if "than" in words[at:] else None
-    if than is not None and SURROUNDINGS.isdisjoint(words[than + 1 : than + 4]):
+    if (
+        than is not None
+        and SURROUNDINGS.isdisjoint(words[than + 1 : than + 4])
+        and not stands_on(clause, than, mention)
+    ):
         return
     if not known.objects(mention):
         if not known.boxed and known.supports(mention) and said.tone.degree == PLAIN:
             yield from measured.filling(said.tone, said.view.seen)
         return
     name = pronoun or clause.said(mention.start, mention.end)
-    rects = [] if pronoun or known.frame is None else list(_rects(clause, mention, at))
+    rects = [] if pronoun or known.frame is None else list(narrowed(clause, mention, at))
     told: list[list[str]] = []
     for placed in known.choices(mention):
         mine = {id(one) for one in placed}
@@ -262,21 +273,10 @@ def _things(said: _Said, mention: Mention, attribute: bool = False, pronoun: str
         for rect in rects:
             things = [thing for thing in things if touches(rect, thing.placed, known.frame or (1, 1), NEAR)]
         part = value_of(pronoun) if pronoun else _number(clause, mention, len(placed), attribute)
-        told.append(list(measured.group(things, part, said.tone, name)))
+        check = measured.none(things, said.tone, name) if said.denied else measured.group(things, part, said.tone, name)
+        told.append(list(check))
     if all(told):
         yield from told[0]
-
-
-def _rects(clause: Clause, mention: Mention, at: int) -> Iterator[Rect]:
-    """The parts of the frame that a mention is narrowed to: `the cars in the upper left`, `the lower cars`."""
-    for place in clause.places:
-        if mention.end <= place.start < at or mention in attached(clause, place):
-            yield place.rect
-    before = [
-        word for word in clause.words[max(mention.start - 2, 0) : mention.start] if word in ROWS or word in COLUMNS
-    ]
-    if before:
-        yield rect_of(before, "half", "")
 
 
 def _number(clause: Clause, mention: Mention, total: int, attribute: bool) -> int | None:
@@ -285,13 +285,5 @@ def _number(clause: Clause, mention: Mention, total: int, attribute: bool) -> in
         return total
     said = amount(clause.words, mention.start)
     if said is None:
-        return 1 if attribute else None  # `dark cars`: some of them
+        return None if mention.plural and not attribute else 1  # `dark cars`: some; `the lowest car`: one of them
     return min(said.part[0] if said.part else said.low, total)
-
-
-def _share(words: Sequence[str], at: int) -> float | None:
-    """The share of `about 40 percent of the pixels are dark`, 0..1."""
-    for i in range(max(at - 8, 1), at):
-        if words[i] in ("percent", "%") and "pixels" in words[i:at] and words[i - 1].isdecimal():
-            return int(words[i - 1]) / 100
-    return None

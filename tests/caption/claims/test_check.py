@@ -13,7 +13,9 @@ from fusionrs_builder.caption.facts import Record
 from fusionrs_builder.caption.grounded import Writer
 
 from ..scenes import Gray, box, boxes, colour, flat, grays, labels, square
-from .free_captions import CLASSES, HARBOUR_FALSE, HARBOUR_TRUE, STREET_FALSE, STREET_TRUE, THERMAL_FALSE, THERMAL_TRUE
+from . import lot_captions, model_captions
+from .free_captions import STREET_FALSE, STREET_TRUE, THERMAL_FALSE, THERMAL_TRUE
+from .scene_captions import CLASSES, HARBOUR_FALSE, HARBOUR_TRUE
 
 CARS = [(4, 4), (16, 4), (28, 4), (4, 80), (16, 80)]
 TRUCKS = [(36, 46), (50, 46)]
@@ -104,6 +106,77 @@ def test_true_captions_of_a_harbour(caption: str) -> None:
 @pytest.mark.parametrize(("caption", "check"), HARBOUR_FALSE)
 def test_false_captions_of_a_harbour(caption: str, check: str) -> None:
     assert check in harbour(caption)
+
+
+MADE = {"street": wrong, "thermal": thermal, "harbour": harbour}
+WORDED = [
+    (kind, caption, truth)
+    for kind in MADE
+    for truth, name in ((True, "TRUE"), (False, "FALSE"))
+    for caption in getattr(model_captions, f"{kind.upper()}_{name}")
+]
+
+
+@pytest.mark.parametrize(("kind", "caption", "truth"), WORDED)
+def test_what_models_say_of_responses_and_denials(kind: str, caption: str, truth: bool) -> None:
+    assert (MADE[kind](caption) == set()) == truth
+
+
+def lot(caption: str) -> set[str]:
+    record, ir = lot_captions.lot()
+    rgb = np.repeat(ir[..., None], 3, 2)
+    return {one.check for one in findings([], [caption], record, measure(ir, rgb, record.boxes), look(rgb))}
+
+
+def thermal_street(caption: str) -> set[str]:
+    record, ir = lot_captions.thermal_street()
+    return {one.check for one in findings([caption], [], record, measure(ir, None, record.boxes), None)}
+
+
+@pytest.mark.parametrize("caption", [*lot_captions.LOT_TRUE, *lot_captions.LOT_TRUE_LATER, *lot_captions.UNDECIDED])
+def test_true_captions_of_a_lot(caption: str) -> None:
+    assert lot(caption) == set()
+
+
+@pytest.mark.parametrize(("caption", "check"), lot_captions.LOT_FALSE)
+def test_false_captions_of_a_lot(caption: str, check: str) -> None:
+    assert check in lot(caption)
+
+
+@pytest.mark.parametrize("caption", [*lot_captions.STREET_TRUE, *lot_captions.STREET_TRUE_LATER])
+def test_true_captions_of_a_thermal_street(caption: str) -> None:
+    assert thermal_street(caption) == set()
+
+
+@pytest.mark.parametrize(("caption", "check"), lot_captions.STREET_FALSE)
+def test_false_captions_of_a_thermal_street(caption: str, check: str) -> None:
+    assert check in thermal_street(caption)
+
+
+def test_false_captions_that_were_written_later() -> None:
+    assert [caption for caption in lot_captions.LOT_FALSE_LATER if not lot(caption)] == []
+    assert [caption for caption in lot_captions.STREET_FALSE_LATER if not thermal_street(caption)] == []
+
+
+def test_a_strong_response_is_left_alone_where_dark_is_warm() -> None:
+    for level in ("strong", "weak"):
+        assert thermal(f"The car shows a {level} response in this thermal image.", white_hot=False) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Buy our fine product at best shop dot com.", "Subscribe to our channel for more views like this.",
+     "Click here for the full picture of the town.", "As requested, a picture of a quiet town.",
+     "A quiet town by a wide road. I hope this helps."],
+)  # fmt: skip
+def test_advertising_and_chat_need_nothing_to_be_held_against(text: str) -> None:
+    assert {one.check for one in findings([text], [], Record("c/n"), None, None)} == {"refusal"}
+
+
+def test_no_image_tells_temperatures() -> None:
+    rgb = colour(60, 110, 50)
+    for said in ("The roof of the house is at 35 °C on this day.", "A field at 300 K seen from high above."):
+        assert {one.check for one in findings([said], [], Record("c/n"), None, look(rgb))} == {"forbidden_words"}
 
 
 @pytest.mark.parametrize("label", CLASSES)
@@ -197,5 +270,12 @@ def test_grounded_captions_are_true(gray: Gray, data: st.DataObject, kind: tuple
 def test_a_long_text_takes_no_longer_than_a_caption_of_its_words() -> None:
     record, ir = street()
     seen = measure(ir, None, record.boxes)
-    for text in ("a, " * 20_000, "<a" * 20_000, "a" * 60_000, "the cars are dark and " * 3000, "( " * 30_000):
+    for text in (
+        "a, " * 20_000,
+        "<a" * 20_000,
+        "a" * 60_000,
+        "the cars are dark and " * 3000,
+        "( " * 30_000,
+        "signal of the " * 9000,
+    ):
         assert findings([text], [], record, seen, None)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fusionrs_builder.caption.claims import measured
+from fusionrs_builder.caption.claims import denials, levels, measured
 from fusionrs_builder.caption.claims.lexicon import LONGEST, MANY, lexicon, value_of
 from fusionrs_builder.caption.claims.mentions import Amount, amount, nouns_of, read
 from fusionrs_builder.caption.claims.places import find
@@ -55,6 +55,11 @@ def test_a_caption_is_cut_where_a_new_statement_begins(text: str, parts: list[st
         ("the cars", None),
         ("most of the cars", None),
         ("40 percent of the cars", Amount(1, MANY, definite=True, part=(1, MANY))),
+        ("a row of six cars", Amount(6, MANY)),
+        ("half a dozen cars", Amount(5, 7)),
+        ("a half-dozen cars", Amount(5, 7)),
+        ("six and four cars", Amount(4, 10)),
+        ("a quartet of cars", Amount(4, 4)),
         ("a road with cars", None),
     ],
 )
@@ -146,3 +151,37 @@ def test_phrases_on_contrast_tell_apart_what_the_writer_says() -> None:
     ranges = [next((low, high) for words, low, high in measured.CONTRASTS if words.search(text)) for text in said]
     assert ranges == sorted(ranges) and len(set(ranges)) == len(ranges)
     assert all(isinstance(words, re.Pattern) for words, *_ in measured.RELATIONS)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cars with low intensity", [("low-intensity", -1, 0)]),
+        ("a strong thermal response", [("strong-thermal-response", 1, 0)]),
+        ("a lower signal", [("less-signal", -1, 1)]),
+        ("the strongest return", [("strongest-return", 1, 2)]),
+        ("the signal of the cars is weak", [("weak-signal", -1, 0)]),
+        ("strong contrast, low-texture, high intensity range", []),
+        ("an intense day and a weak link", []),
+    ],
+)
+def test_responses_are_read_as_tones(text: str, said: list[tuple[str, int, int]]) -> None:
+    found = [tone for clause in read(text, {}) for tone in levels.tones(clause.words, "")]
+    assert [(tone.word, tone.sign, tone.degree) for tone in found] == said
+
+
+@pytest.mark.parametrize(
+    ("text", "nothing"),
+    [
+        ("A scene devoid of any cars", True),
+        ("Cars are not visible", True),
+        ("The cars cannot be seen", True),
+        ("Cars are absent", True),
+        ("Cars are not clearly visible", False),
+        ("An empty lot of cars", False),
+        ("No cars are visible", False),
+    ],
+)
+def test_what_is_said_not_to_be_there(text: str, nothing: bool) -> None:
+    (clause,) = read(text, {})
+    assert (denials.absent(clause, clause.mentions[-1]) is not None) == nothing
