@@ -77,6 +77,8 @@ class Asking:
         self.slots = Slots(settings.concurrency, settings.patience, endpoint.safe(settings.base_url))
         self.tally = Tally()
         self.stopped = False
+        # A few more than there are slots: their attempts are on the disk when a slot is free.
+        self._ready = asyncio.Semaphore(settings.concurrency + max(1, settings.concurrency // 8))
         self.paying: set[asyncio.Task[Any]] = set()
         self._rejected: set[str] = set()
         self._answers_before = ledger.spent(settings.model).answers
@@ -133,14 +135,9 @@ class Asking:
         task = asyncio.current_task()
         assert task is not None
         try:
-            async with self.slots:
+            async with self._ready:
                 bound = await self.budget.reserve(question.asked, self.settings.max_tokens)
-                if self.stopped:
-                    await self.budget.settle(bound, 0.0)
-                    raise asyncio.CancelledError
-                self.paying.add(task)
-                attempt, answer = await self._exchange(question, bound)
-                self.slots.went_well()
+                attempt, answer = await self._exchange(question, bound, task)
             # Others are asked while the answer goes to the disk.
             try:
                 await asyncio.wrap_future(self.ledger.answered(attempt, question.asked, answer))
@@ -151,19 +148,29 @@ class Asking:
         finally:
             self.paying.discard(task)
 
-    async def _exchange(self, question: Question, bound: float | None) -> tuple[int, Answer]:
+    async def _exchange(self, question: Question, bound: float | None, task: "asyncio.Task[Any]") -> tuple[int, Answer]:
         """The number of the attempt, which is in the ledger before anything is sent, and the answer."""
         attempt = await asyncio.wrap_future(self.ledger.asking(question.asked, bound))
+        sent = False
         try:
-            return attempt, await self.endpoint.ask(question)
+            async with self.slots:
+                if self.stopped:
+                    raise asyncio.CancelledError
+                self.paying.add(task)
+                sent = True
+                answer = await self.endpoint.ask(question)
+                self.slots.went_well()
+            return attempt, answer
         except FailedError as failed:
             await asyncio.wrap_future(self.ledger.failed(attempt, failed.error, failed.doubtful))
             await self.budget.settle(bound, bound if failed.doubtful else 0.0)
             self._judge(question, failed)
             raise
         except BaseException:
-            self.ledger.failed(attempt, "stopped while it was under way", True)
-            await self.budget.settle(bound, bound)
+            self.ledger.failed(
+                attempt, "stopped while it was under way" if sent else "stopped before it was sent", sent
+            )
+            await self.budget.settle(bound, bound if sent else 0.0)
             raise
 
     def _judge(self, question: Question, failed: FailedError) -> None:

@@ -73,7 +73,7 @@ class Measuring:
                         "the process that measures records was killed, most likely for want of memory: run again with "
                         "a lower --concurrency, or a lower build.shard_mb"
                         if code < 0
-                        else f"the process that measures records ended by itself, code {code}: what it said stands above"
+                        else f"the process that measures records ended by itself, code {code}: see what it said above"
                     ) from None
 
 
