@@ -226,7 +226,8 @@ class TranslateSettings(Section):
 
     translator: str = Field(
         "nir-small",
-        description="gray, gray-inverted, duplicate, nir-small, a folder, FILE.onnx, COMMAND.toml, or hf://ORG/NAME",
+        description="gray, gray-inverted, duplicate, nir-small, lwir-small, a folder, FILE.onnx, COMMAND.toml, or "
+        "hf://ORG/NAME",
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the network")
     ir_format: Literal["jpeg", "png"] = Field("jpeg", description="how translated infrared is encoded")

@@ -79,12 +79,18 @@ OBJECTIVE = {
 PAIRED = ("paired", "structure", "correlation")
 
 USED = {
-    "cyclegan": ("adversarial", "cycle", "identity", "edge", "statistics"),
-    "cut": ("adversarial", "nce", "edge", "statistics"),
+    "cyclegan": ("adversarial", "views", "cycle", "identity", "edge", "statistics"),
+    "cut": ("adversarial", "views", "nce", "edge", "statistics"),
     "pix2pix": ("adversarial",),
 }
 """The losses of each objective, beside those of pairs."""
 
+
+JUDGES = {"adversarial": "least-squares PatchGAN", "views": "a logistic judge of whole views with gradient penalty"}
+"""By the weight of their loss."""
+
+TONE = ", the output of a linear filter of {tone} pixels, at first the blurred luma, added before the tanh"
+"""Of the architecture, where there is one."""
 
 EXPERTS = ", and beside it an expert that sees 7 pixels; a gate says for each image how far to trust which"
 """Of the architecture, where there is a local expert."""
@@ -117,7 +123,8 @@ def translator_card(
             "band": checkpoint.band,
             "name": checkpoint.name,
             "sha256": checkpoint.sha256,
-            "local": EXPERTS if checkpoint.generator.get("local") else "",
+            "local": (TONE.format(**checkpoint.generator) if checkpoint.generator.get("tone") else "")
+            + (EXPERTS if checkpoint.generator.get("local") else ""),
             "shared": SHARED.format(**recipe) if checkpoint.generator.get("local") else "",
             "data": _data(recipe["records"], checkpoint.band),
             "sources": listed or "- not stated",
@@ -152,7 +159,8 @@ def _objective(recipe: Mapping[str, Any]) -> str:
         likeness = f"{structure} (1 - SSIM) + {whole} (1 - SSIM's structure term of the whole crop)"
         return f"Paired, without an adversary: L1 + {likeness}"
     used = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
-    return f"{OBJECTIVE[recipe['objective']]}; least-squares PatchGAN; weights of the losses: {used}"
+    judges = [JUDGES[name] for name in JUDGES if name in weights]
+    return "; ".join([OBJECTIVE[recipe["objective"]], *judges, f"weights of the losses: {used}"])
 
 
 def _chosen(recipe: Mapping[str, Any]) -> str:
