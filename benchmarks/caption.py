@@ -120,7 +120,7 @@ def lay(workspace: Workspace, some: list[tuple[bytes, bytes]]) -> None:
 STAGE = """
 import json, resource, sys, threading, time
 from fusionrs_builder.caption.stage import CaptionStage
-from fusionrs_builder.config import CaptionSettings
+from fusionrs_builder.settings import CaptionSettings
 from fusionrs_builder.engines.runner import Run, run_stage
 from fusionrs_builder.workspace import Workspace
 

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from fusionrs_builder import pixels
-from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate import groups, near_duplicates
 from fusionrs_builder.curate.stage import CurateStage
+from fusionrs_builder.settings import CurateSettings
 from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import make
 from fusionrs_builder.workspace import Workspace

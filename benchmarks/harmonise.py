@@ -31,12 +31,13 @@ import rasterio
 
 from benchmarks import machine
 from fusionrs_builder import pixels
-from fusionrs_builder.config import CorpusSettings, samples_folder
+from fusionrs_builder.config import samples_folder
 from fusionrs_builder.corpora import views
 from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.procedural import render
 from fusionrs_builder.corpora.reader import Item, Sample
 from fusionrs_builder.corpora.views import View
+from fusionrs_builder.settings import CorpusSettings
 
 SIDE, SMALL, ROUNDS, CORES = 400, 256, 3, 2
 WHOLE = "all of harmonise"

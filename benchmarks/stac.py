@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import formats, registry
 from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.stac import fetch_scenes
+from fusionrs_builder.settings import CorpusSettings
 from tests.corpora.stac_server import StacServer, box_of, landsat_like, naip_like
 
 NAIP_SIDE, LANDSAT_SIDE = 6144, 4096

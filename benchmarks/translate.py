@@ -25,8 +25,8 @@ from torch import nn
 
 from benchmarks import machine
 from fusionrs_builder import pixels
-from fusionrs_builder.config import TranslateSettings
 from fusionrs_builder.corpora.procedural import render
+from fusionrs_builder.settings import TranslateSettings
 from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import make
 from fusionrs_builder.translate import checkpoint

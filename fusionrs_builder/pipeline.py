@@ -24,6 +24,7 @@ from fusionrs_builder.corpora import auto, published, registry
 from fusionrs_builder.corpora.stage import DownloadStage
 from fusionrs_builder.engines.runner import Run, Summary, count, limited, run_stage
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import CorpusSettings, Settings, check_name
 from fusionrs_builder.shards import corpus_of
 from fusionrs_builder.stage import Stage, Task, is_done
 from fusionrs_builder.workspace import Workspace
@@ -47,7 +48,7 @@ def download(workspace: Workspace, *names: str, from_: str | None = None, run: R
         names: corpora; none means every corpus of fusionrs.toml.
         from_: folder of the corpus as published (with one name).
         run: how to run.
-        flags: keys of `config.CorpusSettings` (with one name).
+        flags: keys of `settings.CorpusSettings` (with one name).
 
     Raises:
         UsageError: a corpus nobody knows, one that a person must fetch, or a setting that is wrong.
@@ -62,7 +63,7 @@ def download(workspace: Workspace, *names: str, from_: str | None = None, run: R
     if len(names) == 1:
         settings = config.update(workspace, ("corpora", names[0]), given, save=False)
     else:
-        new = {name: config.CorpusSettings() for name in names if name not in settings.corpora}
+        new = {name: CorpusSettings() for name in names if name not in settings.corpora}
         settings = settings.model_copy(update={"corpora": {**settings.corpora, **new}})
     keys: dict[str, dict[str, Any]] = dict.fromkeys(names, given)
     settings, notes = auto.settle(workspace, settings, names or tuple(settings.corpora), keys)
@@ -108,11 +109,11 @@ def _examples(workspace: Workspace, tasks: Sequence[Task]) -> list[str]:
     return [f"{corpus}: {reason}, for one {text}" for (corpus, reason), text in sorted(found.items())]
 
 
-def _check_names(names: Sequence[str], settings: config.Settings, from_: str | None) -> None:
+def _check_names(names: Sequence[str], settings: Settings, from_: str | None) -> None:
     """Raises UsageError for a corpus nobody knows."""
     for name in names:
         try:
-            config.check_name(name)
+            check_name(name)
         except ValueError as error:
             raise UsageError(str(error)) from None
         if name not in settings.corpora and registry.entry(name) is None and from_ is None:
@@ -131,7 +132,7 @@ def translate(workspace: Workspace, *, run: Run = Run(), batch_size: int | None 
         workspace: where.
         run: how to run.
         batch_size: images the network sees at once; chosen when None. Changes no pixel on a CPU.
-        flags: keys of `config.TranslateSettings`.
+        flags: keys of `settings.TranslateSettings`.
     """
     spec = flags.get("translator")
     if spec and Path(spec).exists():
@@ -143,7 +144,7 @@ def translate(workspace: Workspace, *, run: Run = Run(), batch_size: int | None 
 
 
 def caption(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:
-    """Write scene and infrared captions. `flags`: keys of `config.CaptionSettings`.
+    """Write scene and infrared captions. `flags`: keys of `settings.CaptionSettings`.
 
     Raises:
         UsageError: several processes would ask a model the same.
@@ -192,7 +193,7 @@ def _pending(workspace: Workspace, stage: Stage, run: Run) -> list[Task]:
 
 
 def curate(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:
-    """Group records that resemble each other, and split the groups. `flags`: keys of `config.CurateSettings`."""
+    """Group records that resemble each other, and split the groups. `flags`: keys of `settings.CurateSettings`."""
     from fusionrs_builder.curate import leakage
 
     settings, stage = _configured(workspace, "curate", flags, run)
@@ -209,7 +210,7 @@ def push(workspace: Workspace, *, to: str | None = None, run: Run = Run(), **fla
         workspace: where.
         to: folder that becomes a copy of the release; None leaves it in `release/` of the workspace.
         run: how to run.
-        flags: keys of `config.PushSettings`.
+        flags: keys of `settings.PushSettings`.
     """
     from fusionrs_builder.release.folder import push_to_dir
 
@@ -274,7 +275,7 @@ def status(workspace: Workspace) -> dict[str, Any]:
 def stage_of(
     workspace: Workspace,
     command: str,
-    settings: config.Settings,
+    settings: Settings,
     names: Sequence[str] = (),
     limit: int | None = None,
 ) -> Stage:
@@ -300,7 +301,7 @@ def stage_of(
     return ReleaseStage(settings.push)
 
 
-def _configured(workspace: Workspace, command: str, flags: dict[str, Any], run: Run) -> tuple[config.Settings, Stage]:
+def _configured(workspace: Workspace, command: str, flags: dict[str, Any], run: Run) -> tuple[Settings, Stage]:
     """The settings with the flags in them, kept in fusionrs.toml once the stage they make is known to be sound."""
     settings = config.update(workspace, (command,), flags, save=False)
     stage = stage_of(workspace, command, settings)
@@ -330,7 +331,7 @@ def _check_trial(workspace: Workspace, stage: Stage, tasks: Sequence[Task]) -> N
         )
 
 
-def _run(workspace: Workspace, stage: Stage, run: Run, settings: config.Settings) -> Summary:
+def _run(workspace: Workspace, stage: Stage, run: Run, settings: Settings) -> Summary:
     """Run a stage, and say what comes next.
 
     Raises:

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from fusionrs_builder import config
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import check_name
 from fusionrs_builder.workspace import Workspace
 
 
@@ -74,10 +75,10 @@ def test_text_flags_become_lists_and_tables(ws: Workspace) -> None:
 
 @given(st.text(alphabet="abcdefghij-_0123456789", min_size=1, max_size=20))
 def test_plain_names_pass(name: str) -> None:
-    assert config.check_name(name) == name
+    assert check_name(name) == name
 
 
 @given(st.text(min_size=1).filter(lambda s: any(not (c.isascii() and (c.isalnum() or c in "-_")) for c in s)))
 def test_other_names_do_not(name: str) -> None:
     with pytest.raises(ValueError, match="lower-case"):
-        config.check_name(name)
+        check_name(name)

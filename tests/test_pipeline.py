@@ -11,6 +11,7 @@ import fusionrs_builder
 from fusionrs_builder import config, pipeline
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.pipeline import Run, Workspace, caption, curate, download, push, run_all, status, translate
+from fusionrs_builder.settings import Settings
 from fusionrs_builder.shards import Footer
 from fusionrs_builder.translate.translator import WEIGHTS
 
@@ -172,7 +173,7 @@ def test_push_copies_the_release(built: Workspace, tmp_path: Path) -> None:
 
 
 def test_every_stage_is_in_order(ws: Workspace) -> None:
-    stages = [pipeline.stage_of(ws, command, config.Settings()) for command in pipeline.ORDER]
+    stages = [pipeline.stage_of(ws, command, Settings()) for command in pipeline.ORDER]
     assert [stage.name for stage in stages] == list(pipeline.ORDER)
 
 

@@ -12,8 +12,8 @@ from fusionrs_builder.caption.chat.prompt import Prompt
 from fusionrs_builder.caption.chat.question import Questions
 from fusionrs_builder.caption.facts import Record
 from fusionrs_builder.caption.grounded import GROUNDED, Captions, Given, Phrases, Writer
-from fusionrs_builder.config import CaptionSettings
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CaptionSettings
 from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Stage, Task, Worker
 from fusionrs_builder.workspace import Workspace

@@ -8,8 +8,8 @@ import click
 
 from fusionrs_builder import pipeline
 from fusionrs_builder.cli import options
-from fusionrs_builder.config import CaptionSettings, CorpusSettings, CurateSettings, PushSettings, TranslateSettings
 from fusionrs_builder.engines.runner import Run, Summary
+from fusionrs_builder.settings import CaptionSettings, CorpusSettings, CurateSettings, PushSettings, TranslateSettings
 from fusionrs_builder.workspace import Workspace
 
 TEMPLATE = """# What to build. Every key can be given as a flag too; a flag given wins and is written back here.

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from fusionrs_builder.config import Section
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import Section
 
 Function = Callable[..., Any]
 

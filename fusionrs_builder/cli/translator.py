@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from fusionrs_builder.cli import options
-from fusionrs_builder.config import Band
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import Band
 from fusionrs_builder.workspace import Workspace
 
 BANDS = click.Choice(list(Band.__args__))  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from fusionrs_builder.config import Section
+from fusionrs_builder.settings import Section
 
 
 class Address(Section):

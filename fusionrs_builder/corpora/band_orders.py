@@ -6,8 +6,8 @@ and stands before it in MMEarth; TreeSatAI's aerial images begin with the infrar
 
 from typing import NamedTuple
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 SENTINEL2 = {"blue": "B2", "green": "B3", "red": "B4", "nir": "B8", "swir": "B11"}
 LANDSAT8 = {"blue": "B2", "green": "B3", "red": "B4", "nir": "B5", "swir": "B6", "lwir": "B10"}

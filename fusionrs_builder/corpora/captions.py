@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora.image_index import ImageIndex
 from fusionrs_builder.corpora.reader import SPLITS, Item, Reader, Refused, Sample, split_name, stem, walk
 from fusionrs_builder.corpora.spool import Spool
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 PROTECTED = {"": 0, "train": 1, "validation": 2, "test": 4}
 """Rank of a split, 3 for one of another name: an image that is in two splits goes to the higher, never into train."""

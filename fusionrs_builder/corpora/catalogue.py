@@ -12,12 +12,12 @@ from pystac_client import Client
 from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import raster
 from fusionrs_builder.corpora.cog import Asset
 from fusionrs_builder.corpora.registry import Stac
 from fusionrs_builder.corpora.signing import api, explain, plain
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import CorpusSettings
 
 PAGE = 100
 """Items a page of search results."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from fusionrs_builder import pixels
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import objects, views
 from fusionrs_builder.corpora.reader import Item, Refused, Sample
 from fusionrs_builder.corpora.views import Encoded, Stretch, View
+from fusionrs_builder.settings import CorpusSettings
 
 UNSCALED = (1.0, 0.0)
 """Scale and offset of raw numbers that stand for themselves."""

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import formats, registry
 from fusionrs_builder.corpora.reader import IMAGE_SUFFIXES, Item, Reader, Refused, stem, walk
 from fusionrs_builder.corpora.spool import Spool
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 Closeness = tuple[int, int, int]
 """1 if the paths agree, 1 if the names do with their suffixes, and how many folders just above the name agree."""

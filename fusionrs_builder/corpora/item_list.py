@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fusionrs_builder.config import BuildSettings
 from fusionrs_builder.corpora.reader import Item, printable
 from fusionrs_builder.corpora.spool import Spool
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import BuildSettings
 from fusionrs_builder.workspace import Workspace
 
 SCHEMA = pa.schema([("item", pa.string())])

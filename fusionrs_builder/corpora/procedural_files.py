@@ -68,7 +68,7 @@ def records(scale: float = 1.0) -> dict[str, int]:
 
 
 def settings(folder: Path) -> dict[str, dict[str, Any]]:
-    """The `[corpora.*]` tables of fusionrs.toml (keys of `config.CorpusSettings`) for the corpora below `folder`."""
+    """The `[corpora.*]` tables of fusionrs.toml (keys of `settings.CorpusSettings`) for the corpora below `folder`."""
     layouts: dict[str, dict[str, Any]] = {
         "procedural-nir": {
             "format": "geotiff",

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import registry
 from fusionrs_builder.corpora.registry import Entry
 from fusionrs_builder.corpora.remote import scrub
 from fusionrs_builder.engines.progress import Transfer
 from fusionrs_builder.engines.runner import note_provenance
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings
 from fusionrs_builder.shards import corpus_of
 from fusionrs_builder.stage import Task, digest
 from fusionrs_builder.workspace import Workspace

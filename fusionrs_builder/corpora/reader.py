@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import CorpusSettings
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2")
 RASTER_SUFFIXES = (".tif", ".tiff", ".gtif", ".jp2", ".vrt", ".img")

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import raster
 from fusionrs_builder.corpora.catalogue import Scene, chosen
 from fusionrs_builder.corpora.cog import cut
@@ -20,6 +19,7 @@ from fusionrs_builder.corpora.registry import Stac
 from fusionrs_builder.corpora.signing import Signer, discreet, plain
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import Files
+from fusionrs_builder.settings import CorpusSettings
 from fusionrs_builder.stage import digest
 
 FILES = "files"

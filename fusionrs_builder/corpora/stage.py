@@ -18,13 +18,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionrs_builder.config import BuildSettings, CorpusSettings
 from fusionrs_builder.corpora import formats, published
 from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.item_list import ItemList
 from fusionrs_builder.corpora.reader import Item, Reader, Refused, printable, stamp, walk
 from fusionrs_builder.corpora.views import Stretch
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import BuildSettings, CorpusSettings
 from fusionrs_builder.shards import Row, corpus_of
 from fusionrs_builder.stage import Reject, Stage, Task, Worker, digest
 from fusionrs_builder.workspace import Workspace

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fusionrs_builder import pixels
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora.reader import ORIENTATION, Refused, Sample, Window
+from fusionrs_builder.settings import CorpusSettings
 
 Stretch = dict[str, tuple[float, float]]
 """Low and high value a band, `visible` standing for red, green and blue."""

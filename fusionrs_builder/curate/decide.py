@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate import duplicates, footprints, groups, near_duplicates, splits
 from fusionrs_builder.curate.groups import Numbers, Pairs
 from fusionrs_builder.curate.pool import Pool
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import CurateSettings
 
 LINKS = ("pixels", "look", "infrared", "caption", "place", "publisher")
 """What joins records: equal pixels, near-duplicates, equal or nearly equal infrared, captions, footprints, and the

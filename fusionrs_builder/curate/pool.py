@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate import footprints, groups, near_duplicates, quality, sentences
 from fusionrs_builder.curate.groups import Keys, Numbers
+from fusionrs_builder.settings import CurateSettings
 from fusionrs_builder.shards import Row, corpus_of
 from fusionrs_builder.workspace import Workspace
 

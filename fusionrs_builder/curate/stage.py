@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate import groups, leakage, pool, splits
 from fusionrs_builder.curate.decide import LINKS, Decisions, decide
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CurateSettings
 from fusionrs_builder.shards import Row, corpus_of
 from fusionrs_builder.stage import Stage, Task
 from fusionrs_builder.workspace import Workspace

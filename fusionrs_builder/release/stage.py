@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fusionrs_builder import schema
-from fusionrs_builder.config import PushSettings
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.files import TEMPORARY
 from fusionrs_builder.release import card, examples, export, facts
+from fusionrs_builder.settings import PushSettings
 from fusionrs_builder.shards import Row, ShardWriter
 from fusionrs_builder.stage import Stage, Task, digest, is_done
 from fusionrs_builder.workspace import Workspace

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionrs_builder import pixels
-from fusionrs_builder.config import TranslateSettings
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.schema import arrow_schema
+from fusionrs_builder.settings import TranslateSettings
 from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Stage, Task, Worker
 from fusionrs_builder.translate.quality import ir_quality

@@ -8,7 +8,7 @@ import pytest
 from fusionrs_builder import schema
 from fusionrs_builder.caption.grounded import Phrases
 from fusionrs_builder.caption.stage import CaptionStage
-from fusionrs_builder.config import CaptionSettings
+from fusionrs_builder.settings import CaptionSettings
 from fusionrs_builder.shards import Footer, Row
 from fusionrs_builder.stage import make
 from fusionrs_builder.workspace import Workspace

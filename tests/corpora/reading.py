@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fusionrs_builder.config import BuildSettings, CorpusSettings
 from fusionrs_builder.corpora import formats
 from fusionrs_builder.corpora.reader import Item, Reader
 from fusionrs_builder.corpora.stage import DownloadStage
+from fusionrs_builder.settings import BuildSettings, CorpusSettings
 from fusionrs_builder.stage import make
 from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from rasterio.transform import Affine
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import formats, registry
 from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.stac import Report, fetch_scenes
+from fusionrs_builder.settings import CorpusSettings
 from tests.corpora.stac_server import StacServer, box_of, write_cog
 
 DAY = "2021-07-01T10:00:00Z"

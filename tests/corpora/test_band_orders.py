@@ -1,9 +1,9 @@
 import pytest
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import registry
 from fusionrs_builder.corpora.band_orders import ORDERS, bands_of, numbers_of
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from fusionrs_builder import pixels
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import registry
 from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.reader import Item, Refused, Sample, box
+from fusionrs_builder.settings import CorpusSettings
 from tests.conftest import encoded, picture
 
 PLAIN = CorpusSettings(license="MIT")

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusionrs_builder.config import BuildSettings
 from fusionrs_builder.corpora.item_list import ItemList, cut
 from fusionrs_builder.corpora.reader import Item
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import BuildSettings
 from fusionrs_builder.workspace import Workspace
 
 ITEMS = [Item(f"k{n}", (f"{n}.jpg",), bytes=600_000, window=(0, 0, 4, 4), labels=("a", "b")) for n in range(7)]

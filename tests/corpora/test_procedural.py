@@ -15,7 +15,6 @@ import pytest
 import rasterio
 from PIL import Image
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import formats, procedural_files
 from fusionrs_builder.corpora.harmonise import harmonise
 from fusionrs_builder.corpora.procedural import dominant, render, shares
@@ -34,6 +33,7 @@ from fusionrs_builder.corpora.procedural_physics import (
     white_hot,
 )
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 SCALE = 0.02
 VEGETATION = (Cover.GRASS, Cover.CROP, Cover.FOREST)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from fusionrs_builder import pipeline
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import published, registry
 from fusionrs_builder.engines.runner import Run
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import CorpusSettings
 from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture
 

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from fusionrs_builder import pipeline
-from fusionrs_builder.config import BuildSettings, CorpusSettings
 from fusionrs_builder.corpora import check, formats, registry
 from fusionrs_builder.corpora.stage import DownloadStage
 from fusionrs_builder.engines.runner import Run
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import BuildSettings, CorpusSettings
 from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture
 from tests.corpora.test_stage import run

@@ -46,7 +46,7 @@ def test_what_a_killed_run_left_is_taken_up(catalogue: StacServer) -> None:
 
 RUN = """
 import sys, json, pathlib
-from fusionrs_builder.config import CorpusSettings
+from fusionrs_builder.settings import CorpusSettings
 from fusionrs_builder.corpora.registry import Stac
 from fusionrs_builder.corpora.stac import fetch_scenes
 name, source, settings, folder = json.loads(sys.argv[1])

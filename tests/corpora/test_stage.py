@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionrs_builder.config import BuildSettings, CorpusSettings
 from fusionrs_builder.corpora.stage import DownloadStage
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import BuildSettings, CorpusSettings
 from fusionrs_builder.stage import is_done, make
 from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate.stage import CurateStage
 from fusionrs_builder.pixels import described, look, phash64
+from fusionrs_builder.settings import CurateSettings
 from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import is_done, make
 from fusionrs_builder.workspace import Workspace

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate import quality
+from fusionrs_builder.settings import CurateSettings
 
 GOOD: dict[str, Any] = {
     "width": 256,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fusionrs_builder import config, pipeline
-from fusionrs_builder.config import CurateSettings
 from fusionrs_builder.curate.stage import CurateStage
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.pixels import described, look, phash64
+from fusionrs_builder.settings import CurateSettings
 from fusionrs_builder.workspace import Workspace
 
 from .conftest import Curator, noise

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fusionrs_builder import pixels, schema
-from fusionrs_builder.config import PushSettings
 from fusionrs_builder.release.stage import ReleaseStage
+from fusionrs_builder.settings import PushSettings
 from fusionrs_builder.shards import Footer, refused_by_reason
 from fusionrs_builder.stage import is_done, make
 from fusionrs_builder.workspace import Workspace

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from fusionrs_builder.config import PushSettings
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.files import TEMPORARY
 from fusionrs_builder.release import export
 from fusionrs_builder.release.stage import ReleaseStage
+from fusionrs_builder.settings import PushSettings
 from fusionrs_builder.stage import make
 from fusionrs_builder.workspace import Workspace
 

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from fusionrs_builder import pixels, schema
-from fusionrs_builder.config import TranslateSettings
 from fusionrs_builder.engines.runner import Run
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.pipeline import translate
+from fusionrs_builder.settings import TranslateSettings
 from fusionrs_builder.stage import is_done, make
 from fusionrs_builder.translate import checkpoint, stage
 from fusionrs_builder.translate.quality import ir_quality
@@ -261,7 +261,7 @@ def test_measured_rows_never_pay_for_torch(workspace, folder):
     fill(workspace, [row for row in mixed() if row["ir"] is not None])
     code = (
         "import sys; from fusionrs_builder.workspace import Workspace; from fusionrs_builder.stage import make; "
-        "from fusionrs_builder.config import TranslateSettings as S; "
+        "from fusionrs_builder.settings import TranslateSettings as S; "
         "from fusionrs_builder.translate.stage import TranslateStage; "
         f"ws = Workspace.open({workspace.root!r}); st = TranslateStage(S(translator={str(folder)!r})); "
         "work = st.open('cpu'); [make(ws, st, work, task) for task in st.tasks(ws)]; "

@@ -7,8 +7,8 @@ from fusionrs_builder.caption.chat.ledger import CREATED, UPLOADED, Ledger, Spen
 from fusionrs_builder.caption.chat.prompt import Prompt
 from fusionrs_builder.caption.chat.question import Questions
 from fusionrs_builder.caption.stage import ledger_path
-from fusionrs_builder.config import CaptionSettings
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CaptionSettings
 from fusionrs_builder.stage import Task
 from fusionrs_builder.workspace import Workspace
 

@@ -13,8 +13,8 @@ from fusionrs_builder.caption.chat.ledger import Answer, Ledger
 from fusionrs_builder.caption.chat.money import Budget
 from fusionrs_builder.caption.chat.question import Question
 from fusionrs_builder.caption.chat.slots import Slots
-from fusionrs_builder.config import CaptionSettings
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import CaptionSettings
 
 TRIES, RETRY_S = 5, 0.25
 """Of a question, where the server answers others; and the first wait between two, which doubles."""

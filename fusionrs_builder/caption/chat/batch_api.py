@@ -19,8 +19,8 @@ from fusionrs_builder.caption.chat.ledger import COLLECTED, CREATED, UPLOADED, A
 from fusionrs_builder.caption.chat.money import Budget, price_of
 from fusionrs_builder.caption.chat.question import Question, Questions
 from fusionrs_builder.caption.chat.rounds import in_rounds, open_questions
-from fusionrs_builder.config import CaptionSettings
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import CaptionSettings
 from fusionrs_builder.stage import Task, digest
 from fusionrs_builder.workspace import Workspace
 

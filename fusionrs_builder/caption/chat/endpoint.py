@@ -18,8 +18,8 @@ from fusionrs_builder.caption.chat.answer import MAX_REPLY
 from fusionrs_builder.caption.chat.ledger import Answer
 from fusionrs_builder.caption.chat.money import cost
 from fusionrs_builder.caption.chat.question import SCHEMA, Question
-from fusionrs_builder.config import CaptionSettings, Price
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CaptionSettings, Price
 
 MAX_BYTES = 4 * 1024 * 1024
 """Of an answer; a server that sends more is cut off."""

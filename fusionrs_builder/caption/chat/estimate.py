@@ -14,8 +14,8 @@ from fusionrs_builder.caption.chat.question import Questions
 from fusionrs_builder.caption.chat.rounds import measured
 from fusionrs_builder.caption.chat.session import Session
 from fusionrs_builder.caption.stage import ledger_path
-from fusionrs_builder.config import CaptionSettings
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import CaptionSettings
 from fusionrs_builder.stage import Task
 from fusionrs_builder.workspace import Workspace
 

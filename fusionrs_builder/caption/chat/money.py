@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 
 from fusionrs_builder.caption.chat.ledger import Asked, Spent
-from fusionrs_builder.config import CaptionSettings, Price
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import CaptionSettings, Price
 
 MILLION = 1_000_000
 

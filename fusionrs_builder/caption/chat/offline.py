@@ -12,8 +12,8 @@ from PIL import Image
 from fusionrs_builder.caption.chat.answer import MAX_REPLY
 from fusionrs_builder.caption.chat.ledger import Answer, Ledger
 from fusionrs_builder.caption.chat.question import SCHEMA, Question
-from fusionrs_builder.config import CaptionSettings
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CaptionSettings
 
 VLLM_BATCH, BATCH = 512, 8
 """Questions handed over at once: vLLM schedules them itself, transformers pads them to one length."""

@@ -23,7 +23,7 @@ from fusionrs_builder.caption.chat.ledger import Asked
 from fusionrs_builder.caption.chat.prompt import Prompt
 from fusionrs_builder.caption.evidence import Evidence
 from fusionrs_builder.caption.geometry import group_place, locate
-from fusionrs_builder.config import CaptionSettings
+from fusionrs_builder.settings import CaptionSettings
 
 JPEG = b"\xff\xd8\xff"
 

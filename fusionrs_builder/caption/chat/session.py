@@ -20,7 +20,7 @@ from fusionrs_builder.caption.chat.endpoint import Endpoint, key_of
 from fusionrs_builder.caption.chat.ledger import Ledger
 from fusionrs_builder.caption.chat.money import Budget, price_of
 from fusionrs_builder.caption.chat.question import Questions
-from fusionrs_builder.config import CaptionSettings
+from fusionrs_builder.settings import CaptionSettings
 
 AHEAD = 4
 """Records that are prepared or under way, as a multiple of the questions at once: a slow one holds up nobody."""

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fusionrs_builder.config import CorpusSettings, Settings
 from fusionrs_builder.corpora import published
 from fusionrs_builder.corpora.auto import images, texts
 from fusionrs_builder.corpora.auto.glimpse import Glimpse, Layout
 from fusionrs_builder.corpora.stage import DownloadStage
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings, Settings
 from fusionrs_builder.workspace import Workspace
 
 KINDS = (

@@ -3,9 +3,9 @@
 import importlib
 from pathlib import Path
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora.reader import Reader
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 NAMES = tuple(
     sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")

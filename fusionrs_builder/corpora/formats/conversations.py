@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import json_stream
 from fusionrs_builder.corpora.captions import CaptionReader, Record, checked, split_in
 from fusionrs_builder.corpora.reader import Refused
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 HUMAN, MODEL = ("human", "user"), ("gpt", "assistant", "model")
 

@@ -16,11 +16,11 @@ Images and files meet as `annotated_images.py` says.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora.annotated_images import AnnotatedImages, lines_of, number
 from fusionrs_builder.corpora.outlines import outlined
 from fusionrs_builder.corpora.reader import Item, Refused, Sample, box
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 UPRIGHT = ("x", "y", "w", "h")
 SHARES = ("cx", "cy", "w", "h")

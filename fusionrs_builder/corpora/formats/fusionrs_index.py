@@ -27,12 +27,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora.captions import refuse_tiles
 from fusionrs_builder.corpora.index_sources import OUTCOMES, Closeness, Copy, CopyIndex, Coverage, expanded, folders_of
 from fusionrs_builder.corpora.reader import Item, Reader, Refused, Sample, split_name
 from fusionrs_builder.corpora.spool import Spool
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 GZIP = b"\x1f\x8b"
 

@@ -16,12 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import tables
 from fusionrs_builder.corpora.captions import checked, refuse_tiles, split_in
 from fusionrs_builder.corpora.parquet_rows import ParquetRows
 from fusionrs_builder.corpora.reader import Item, Reader, Refused, Sample, split_name, stem, walk
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 IMAGE_COLUMNS = ("image", "img", "rgb", "jpg", "png")
 

@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import formats, tables
 from fusionrs_builder.corpora.captions import checked, distinct, files_like, refuse_tiles, strictest
 from fusionrs_builder.corpora.reader import Item, Reader, Refused, Sample, split_name
 from fusionrs_builder.corpora.spool import Spool
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 ID_COLUMNS = ("patch_id", "image_id", "image", "filename", "id")
 

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora.captions import checked, refuse_tiles, split_in
 from fusionrs_builder.corpora.reader import Item, Reader, Refused, Sample, stem, walk
 from fusionrs_builder.corpora.tar_index import Member, members, unpacker
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 IMAGES = (
     "img_content",

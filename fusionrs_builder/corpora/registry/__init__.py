@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from fusionrs_builder.config import CorpusSettings, Section
 from fusionrs_builder.corpora.address import Address
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings, Section
 
 FOLDER = Path(__file__).parent
 

@@ -15,8 +15,8 @@ from fusionrs_builder.caption.chat.prompt import Prompt
 from fusionrs_builder.caption.chat.question import Question, Questions
 from fusionrs_builder.caption.evidence import measure
 from fusionrs_builder.caption.facts import Record
-from fusionrs_builder.config import CaptionSettings, Price
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import CaptionSettings, Price
 from tests.conftest import picture
 
 from .chat_server import ChatServer, tokens_of

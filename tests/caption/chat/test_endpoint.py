@@ -12,8 +12,8 @@ from fusionrs_builder.caption.chat.endpoint import key_of
 from fusionrs_builder.caption.chat.ledger import Answer, Ledger
 from fusionrs_builder.caption.chat.money import Budget
 from fusionrs_builder.caption.chat.slots import Slots
-from fusionrs_builder.config import Price
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import Price
 
 from .chat_server import Body, ChatServer, captions
 from .test_asking import KEY, PRICE, ask, questions, settings_of

@@ -6,8 +6,8 @@ from fusionrs_builder import pipeline
 from fusionrs_builder.caption.chat.captioner import Said
 from fusionrs_builder.caption.chat.estimate import reckoned
 from fusionrs_builder.caption.chat.ledger import Answer
-from fusionrs_builder.config import CaptionSettings, Price
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import CaptionSettings, Price
 from fusionrs_builder.workspace import Workspace
 
 from .chat_server import Body, ChatServer, captions

@@ -7,8 +7,8 @@ from fusionrs_builder.caption.chat.measuring import Measuring
 from fusionrs_builder.caption.chat.prompt import Prompt
 from fusionrs_builder.caption.chat.question import Questions
 from fusionrs_builder.caption.chat.rounds import measured
-from fusionrs_builder.config import CaptionSettings
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import CaptionSettings
 from fusionrs_builder.workspace import Workspace
 
 from .test_captioner import lay

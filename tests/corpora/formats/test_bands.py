@@ -4,10 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora.formats import reader
 from fusionrs_builder.corpora.reader import Refused
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings
 from tests.corpora.formats.test_geotiff import ramp, write
 
 BANDS = {"red": "*_B4.tif", "green": "*_B3.tif", "blue": "*_B2.tif", "nir": "*_B5.tif"}

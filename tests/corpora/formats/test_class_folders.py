@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora.formats import reader
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import CorpusSettings
 from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture
 from tests.corpora.reading import build, put_images

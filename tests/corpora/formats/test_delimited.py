@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import registry
 from fusionrs_builder.corpora.formats import delimited
 from fusionrs_builder.corpora.reader import Refused
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings
 from fusionrs_builder.workspace import Workspace
 from tests.corpora.reading import build, faults, put_images, reader
 

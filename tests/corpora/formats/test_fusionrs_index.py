@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusionrs_builder import pipeline
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import formats, registry
 from fusionrs_builder.corpora.formats.fusionrs_index import MAX_LINE_BYTES, FusionrsIndex
 from fusionrs_builder.corpora.reader import Refused
 from fusionrs_builder.engines.runner import Run
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.settings import CorpusSettings
 from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture
 from tests.corpora.formats.test_karpathy import dataset, entry

@@ -7,10 +7,10 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora.formats import reader
 from fusionrs_builder.corpora.reader import Refused
 from fusionrs_builder.errors import UsageError
+from fusionrs_builder.settings import CorpusSettings
 
 BANDS = {"red": "1", "green": "2", "blue": "3", "nir": "4"}
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora.formats import reader, tiles
 from fusionrs_builder.corpora.reader import Refused
+from fusionrs_builder.settings import CorpusSettings
 from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture
 from tests.corpora.reading import build, put_json

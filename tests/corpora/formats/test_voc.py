@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from fusionrs_builder.config import CorpusSettings
 from fusionrs_builder.corpora import spool
 from fusionrs_builder.corpora.formats import reader, voc
 from fusionrs_builder.corpora.reader import Refused
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.settings import CorpusSettings
 from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture
 from tests.corpora import reading
