@@ -23,6 +23,9 @@ def translator() -> None:
 @translator.command(
     epilog="\b\nExamples:\n"
     "  fusionrs-build translator train --out my-lwir --band lwir --visible ~/drone-photos --infrared ~/thermal\n"
+    "  fusionrs-build translator train --out my-lwir --band lwir --objective cut --norm none --tone 9 "
+    "--ngf 16 --blocks 4 --weight adversarial=0 --weight views=1 --weight statistics=1 --weight nce=0 --weight edge=3 "
+    "-w my-dataset\n"
     "  fusionrs-build translator train --out my-nir --objective pix2pix --hold-out '2019|2020' -w my-dataset\n"
     "  fusionrs-build translator train --out my-nir --paired --steps 5000 --weight cycle=5 -w my-dataset\n"
     "  torchrun --nproc-per-node 4 $(which fusionrs-build) translator train --out my-nir -w my-dataset"
@@ -51,6 +54,10 @@ def translator() -> None:
     "--local", type=click.IntRange(0, 256), default=0, show_default=True,
     help="channels of an expert that sees 7 pixels, for places foreign to the ResNet; with --context, of pairs",
 )  # fmt: skip
+@click.option(
+    "--tone", type=click.IntRange(0, 63), default=0, show_default=True,
+    help="side, pixels, odd, of a filter that adds the blurred luma; 9 goes well with --norm none and no pairs",
+)  # fmt: skip
 @click.option("--context", metavar="REGEX", help="with --local: the ResNet learns from matching <corpus>/<key> only")
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="crops a step")
 @click.option("--crop", type=click.IntRange(32), default=256, show_default=True, help="side of a crop, pixels")
@@ -69,8 +76,8 @@ def translator() -> None:
 @options.common
 def train(
     where: str, as_json: bool, out: Path, visible: tuple[str, ...], infrared: tuple[str, ...], band: str, paired: bool,
-    hold_out: str | None, tile: int | None, ngf: int, blocks: int, norm: Any, local: int, weight: tuple[str, ...],
-    **recipe: Any,
+    hold_out: str | None, tile: int | None, ngf: int, blocks: int, norm: Any, local: int, tone: int,
+    weight: tuple[str, ...], **recipe: Any,
 ) -> None:  # fmt: skip
     """Train a CycleGAN generator, and score it on pairs held out. Run again, it goes on where it was."""
     from fusionrs_builder.translate.networks import GeneratorConfig
@@ -78,7 +85,10 @@ def train(
     from fusionrs_builder.translate.train import TrainSettings
     from fusionrs_builder.translate.trained import train_translator
 
-    generator = GeneratorConfig(ngf=ngf, n_blocks=blocks, norm=norm, local=local)
+    try:
+        generator = GeneratorConfig(ngf=ngf, n_blocks=blocks, norm=norm, local=local, tone=tone)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     settings = TrainSettings(generator=generator, weights=Weights(**_weights(weight)), **recipe)
 
     def progress(facts: dict[str, float]) -> None:
