@@ -4,7 +4,7 @@
 
 The run stands in build/translators/NAME and is gone on with when it was cut short; `--install` copies weights,
 configuration and card into the package. A step of near infrared takes some 0.4 s of one CPU core in bf16, one of
-long-wave infrared 1.3 s. What these recipes reached, and did not, is in docs/near-infrared.md and
+long-wave infrared 1.5 s. What these recipes reached, and did not, is in docs/near-infrared.md and
 docs/long-wave-infrared.md.
 """
 

@@ -161,6 +161,7 @@ def caption(workspace: Workspace, *, run: Run = Run(), **flags: Any) -> Summary:
     from fusionrs_builder.caption import report
     from fusionrs_builder.caption.chat import ahead
 
+    _check_above(workspace, stage, settings)  # before anything is paid for
     run = replace(run, workers=1)  # on several devices, too
     before = ahead.spent(workspace)
     ahead.answer(workspace, settings.caption, _pending(workspace, stage, run), run.device)
@@ -184,6 +185,10 @@ def caption_estimate(workspace: Workspace, *, run: Run = Run(), **flags: Any) ->
         raise UsageError("--estimate asks a model, and pays for it: leave --dry-run out")
     if settings.caption.captioner != "chat" or settings.caption.offline:
         raise UsageError("only answers of a server have a price: give --captioner chat, without --offline")
+    from fusionrs_builder.caption.chat.ahead import check_jobs
+
+    _check_above(workspace, stage, settings)
+    check_jobs(workspace)
     with workspace.lock("caption --estimate"):
         return estimate(workspace, settings.caption, _pending(workspace, stage, run), settings.build.seed)
 
@@ -337,6 +342,17 @@ def _run(workspace: Workspace, stage: Stage, run: Run, settings: Settings) -> Su
     Raises:
         FusionError: as `run_stage`; or a stage before it is not through, so that a release would mix old and new.
     """
+    _check_above(workspace, stage, settings)
+    summary = run_stage(workspace, stage, run, settings.build.max_reject_rate)
+    after = ORDER.index(stage.name) + 1
+    if not summary.problems and not run.dry_run and (summary.waiting or after < len(ORDER)):
+        following = stage.name if summary.waiting else ORDER[after]
+        summary.next = _in(workspace, f"fusionrs-build {following}")
+    return summary
+
+
+def _check_above(workspace: Workspace, stage: Stage, settings: Settings) -> None:
+    """Raises FusionError where a stage before this one is not through."""
     for command in ORDER[1 : ORDER.index(stage.name)]:
         above = stage_of(workspace, command, settings)
         waiting = sum(not is_done(workspace, above, task) for task in above.tasks(workspace))
@@ -344,12 +360,6 @@ def _run(workspace: Workspace, stage: Stage, run: Run, settings: Settings) -> Su
             raise FusionError(
                 f"{waiting} shards of {above.writes}/ are out of date: run `fusionrs-build {command}` first"
             )
-    summary = run_stage(workspace, stage, run, settings.build.max_reject_rate)
-    after = ORDER.index(stage.name) + 1
-    if not summary.problems and not run.dry_run and (summary.waiting or after < len(ORDER)):
-        following = stage.name if summary.waiting else ORDER[after]
-        summary.next = _in(workspace, f"fusionrs-build {following}")
-    return summary
 
 
 def _remove_corpora_but(workspace: Workspace, corpora: Iterable[str]) -> int:

@@ -25,8 +25,9 @@ class Report:
         records: rows.
         captioned: rows with captions.
         captions: by kind (`scene`, `ir`) and writer.
-        filled_in: records in which the grounded writer filled in for a model.
-        asked_again: records of a model in which anything failed.
+        of_model: records that were put to a model.
+        filled_in: of these, those in which the grounded writer filled in.
+        refused: of these, those in which anything was refused.
         failed: what failed, by check.
         examples: some records, those in which something failed first: id, captions, writers, failures.
     """
@@ -36,7 +37,7 @@ class Report:
     captions: Counter[tuple[str, str]] = field(default_factory=Counter)
     of_model: int = 0
     filled_in: int = 0
-    asked_again: int = 0
+    refused: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
 
@@ -52,7 +53,7 @@ class Report:
             told.append(f"  {kind:6} {writer:32} {count:>10,}")
         if self.of_model:
             told.append(
-                f"{self.of_model:,} records were put to a model: {self.asked_again:,} failed a check at first, in "
+                f"{self.of_model:,} records were put to a model: in {self.refused:,} something was refused, in "
                 f"{self.filled_in:,} the grounded writer filled in"
             )
             for check, count in self.failed.most_common():
@@ -85,7 +86,7 @@ def report(workspace: Workspace, seed: int = 0) -> Report:
                 found.captions.update((kind, writer) for writer in source[kind])
             if failed or any(writer.startswith("chat:") for writer in writers):
                 found.of_model += 1
-                found.asked_again += bool(failed)
+                found.refused += bool(failed)
                 found.filled_in += bool(failed) and any(writer.startswith("grounded") for writer in writers)
                 found.failed.update({text.partition(":")[0] for text in failed})
             kept.append((rng.random() - bool(failed), _example(row, source, failed)))

@@ -55,7 +55,7 @@ def translator() -> None:
     help="channels of an expert that sees 7 pixels, for places foreign to the ResNet; with --context, of pairs",
 )  # fmt: skip
 @click.option(
-    "--tone", type=click.IntRange(0, 63), default=0, show_default=True,
+    "--tone", type=click.IntRange(0, 31), default=0, show_default=True,
     help="side, pixels, odd, of a filter that adds the blurred luma; 9 goes well with --norm none and no pairs",
 )  # fmt: skip
 @click.option("--context", metavar="REGEX", help="with --local: the ResNet learns from matching <corpus>/<key> only")

@@ -53,8 +53,11 @@ def run(
     """
     if resources.workers == 1 or len(tasks) == 1:
         worker = stage.open(resources.devices[0])
-        for task in tasks:
-            yield make(workspace, stage, worker, task, progress)
+        try:
+            for task in tasks:
+                yield make(workspace, stage, worker, task, progress)
+        finally:
+            getattr(worker, "close", lambda: None)()  # of one that holds more than memory
         return
     # spawn: a forked child would inherit torch's threads and the lock on the workspace.
     context = multiprocessing.get_context("spawn")

@@ -4,6 +4,7 @@ Everything a command promises is kept here: one build at a time, nothing made tw
 that no longer belong removed, and too many refusals said aloud.
 """
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -108,8 +109,11 @@ def run_stage(workspace: Workspace, stage: Stage, run: Run, max_reject_rate: flo
             devices = _devices(run.device)
             resources = local.Resources(_workers(stage, run, len(devices)), devices)
             engine = ray if run.engine == "ray" else local
-            with Progress(stage.name, sum(task.items for task in chosen)) as progress:
-                for footer in engine.run(stage, workspace, prepared, resources, progress):
+            with (
+                Progress(stage.name, sum(task.items for task in chosen)) as progress,
+                contextlib.closing(engine.run(stage, workspace, prepared, resources, progress)) as made,
+            ):
+                for footer in made:
                     summary.made += 1
                     summary.items_made += footer.items
         summary.waiting = len(pending) - summary.made

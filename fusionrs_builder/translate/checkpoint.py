@@ -107,7 +107,8 @@ def load(checkpoint: Checkpoint) -> "ResnetGenerator":
     if wanted != given:
         raise FusionError(
             f"{weights} does not fit {config}: {differences(wanted, given)}; set ngf, n_blocks and norm, and local "
-            "where it is not 0, to those the weights were trained with; weights of an earlier version are trained again"
+            "and tone where they are not 0, to those the weights were trained with; weights of an earlier version are "
+            "trained again"
         )
     broken = [key for key, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:

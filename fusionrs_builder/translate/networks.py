@@ -22,6 +22,9 @@ GATE = (16, 32, 32, 32)
 TONE = 0.7
 """Of the luma in `GeneratorConfig.tone`, at first: below 1, so that the tanh leaves some contrast to the brightest."""
 
+WIDEST = 31
+"""Side of the filter at most: an image of 16 pixels is mirrored by less than itself."""
+
 MULTIPLE = 4
 """Two stride-2 steps down and up: height and width must be multiples of this."""
 
@@ -60,8 +63,8 @@ class GeneratorConfig:
             for name, value in sizes.items()
             if not isinstance(value, int) or value < (name not in ("local", "tone"))
         ]
-        if isinstance(self.tone, int) and self.tone and self.tone % 2 == 0:
-            wrong.append(f"tone = {self.tone}: an odd number of pixels")
+        if isinstance(self.tone, int) and self.tone and not (self.tone % 2 and self.tone <= WIDEST):
+            wrong.append(f"tone = {self.tone}: an odd number of pixels, {WIDEST} at most")
         if self.norm not in get_args(Norm):
             wrong.append(f"norm = {self.norm!r} (known: {', '.join(get_args(Norm))})")
         for name in ("local", "tone"):

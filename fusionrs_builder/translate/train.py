@@ -100,8 +100,12 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         judged = self.weights.adversarial or (self.objective == "cut" and self.weights.views)
+        if self.objective == "pix2pix" and self.weights.views:
+            raise UsageError("pix2pix learns from pairs, and judges no whole views: leave the weight `views` out")
         if self.objective != "pix2pix" and not judged:
-            raise UsageError(f"{self.objective} without its adversary learns nothing: give adversarial a weight")
+            raise UsageError(
+                f"{self.objective} without its adversary learns nothing: give adversarial a weight, or views in cut"
+            )
         if self.crop % 4 or self.crop < 32:
             raise UsageError(f"crop {self.crop}: a multiple of 4, at least 32")
         if self.generator.local and (self.objective != "pix2pix" or self.context is None or self.batch_size < 2):

@@ -21,7 +21,7 @@ def test_rates_and_examples(ws: Workspace) -> None:
     failing = [row for row in rows if row["caption_source"]["failed"]]
     filled = [row for row in failing if "grounded@v1" in row["caption_source"]["ir"] + row["caption_source"]["scene"]]
     assert (found.records, found.captioned, found.of_model) == (30, 30, 30)
-    assert (found.asked_again, found.filled_in) == (len(failing), len(filled))
+    assert (found.refused, found.filled_in) == (len(failing), len(filled))
     assert sum(found.captions.values()) == 120
     assert found.failed["malformed"] == sum(
         any(text.startswith("malformed") for text in row["caption_source"]["failed"]) for row in rows

@@ -69,7 +69,7 @@ def test_its_noise_is_refused_and_every_record_has_captions(
     assert set(writers) == {"grounded@v1"}
     assert all(len(row["ir_captions"]) == 2 and row["caption_source"]["failed"] for row in rows)
     found = report(ws)
-    assert (found.of_model, found.filled_in, found.asked_again) == (RECORDS, RECORDS, RECORDS)
+    assert (found.of_model, found.filled_in, found.refused) == (RECORDS, RECORDS, RECORDS)
     assert found.failed["malformed"] == RECORDS
     told = call("ledger", "show", "-w", ws.url).stdout
     assert f"{2 * RECORDS:,}" in told

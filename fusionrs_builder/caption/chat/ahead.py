@@ -22,12 +22,7 @@ def answer(workspace: Workspace, settings: CaptionSettings, pending: Sequence[Ta
     if not pending:
         return
     if not (settings.batch_api or settings.offline):
-        with Ledger(ledger_path(workspace)) as ledger:
-            if jobs := [*ledger.jobs(CREATED), *ledger.jobs(UPLOADED)]:
-                raise UsageError(
-                    f"{len(jobs)} batch jobs of this workspace are under way and will be paid for: let them end with "
-                    "--batch-api first, or move ledger.sqlite away"
-                )
+        check_jobs(workspace)
         return
     questions = Questions(settings, Prompt.load(settings.prompt))
     with workspace.lock("caption"), Ledger(ledger_path(workspace)) as ledger:
@@ -42,6 +37,16 @@ def answer(workspace: Workspace, settings: CaptionSettings, pending: Sequence[Ta
             from fusionrs_builder.caption.chat.batch_api import BatchAPI
 
             BatchAPI(settings, ledger, _say).run(workspace, questions, pending)
+
+
+def check_jobs(workspace: Workspace) -> None:
+    """Raises UsageError where a batch is under way: what it will answer must not be paid for online too."""
+    with Ledger(ledger_path(workspace)) as ledger:
+        if jobs := [*ledger.jobs(CREATED), *ledger.jobs(UPLOADED)]:
+            raise UsageError(
+                f"{len(jobs)} batch jobs of this workspace are under way and will be paid for: let them end with "
+                "--batch-api first"
+            )
 
 
 def spent(workspace: Workspace) -> Spent:

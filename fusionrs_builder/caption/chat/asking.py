@@ -44,17 +44,12 @@ class Tally:
         asked: questions that were sent and answered.
         known: questions whose answer was in the ledger.
         failed: attempts that gave no answer.
-        unanswered: questions that were given up.
-        tokens_in, tokens_out: of the answers.
-        usd: for them, where the model has a price.
+        usd: for the answers, where the model has a price.
     """
 
     asked: int = 0
     known: int = 0
     failed: int = 0
-    unanswered: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
     usd: float = 0.0
 
 
@@ -111,17 +106,16 @@ class Asking:
                 answer = await self._once(question)
             except FailedError as failed:
                 self.tally.failed += 1
+                if self.stopped:
+                    raise asyncio.CancelledError from None
                 if not self.slots.troubled and not failed.too_many:
                     tries += 1  # the question may be to blame
-                if tries >= (1 if failed.rejected in REJECTED else TRIES):
-                    self.tally.unanswered += 1
+                if failed.rejected in REJECTED or tries >= TRIES:
                     raise UnansweredError(failed.error.partition(":")[0]) from None
                 if tries:
                     await asyncio.sleep(RETRY_S * 2 ** (tries - 1) * (1 + random.random()))
                 continue
             self.tally.asked += 1
-            self.tally.tokens_in += answer.tokens_in
-            self.tally.tokens_out += answer.tokens_out
             self.tally.usd += answer.usd or 0.0
             return answer
 
@@ -134,50 +128,58 @@ class Asking:
         """
         task = asyncio.current_task()
         assert task is not None
-        try:
-            async with self._ready:
-                bound = await self.budget.reserve(question.asked, self.settings.max_tokens)
-                attempt, answer = await self._exchange(question, bound, task)
-            # Others are asked while the answer goes to the disk.
+        async with self._ready:
+            bound = await self.budget.reserve(question.asked, self.settings.max_tokens)
+            attempt, sent, spent = None, False, 0.0
             try:
-                await asyncio.wrap_future(self.ledger.answered(attempt, question.asked, answer))
-            finally:
+                attempt = await self._noted(question, bound)
+                async with self.slots:
+                    if self.stopped:
+                        raise asyncio.CancelledError
+                    self.paying.add(task)
+                    sent, spent = True, bound or 0.0  # what is not known to be cheaper
+                    answer = await self.endpoint.ask(question)
+                    self.slots.went_well()
+                # Others are asked while the answer goes to the disk.
                 self.budget.learn(question.asked, answer.tokens_in)
-                await self.budget.settle(bound, bound if answer.usd is None else answer.usd)
-            return answer
-        finally:
-            self.paying.discard(task)
+                uncounted = self.budget.price is not None and answer.usd is None
+                await asyncio.wrap_future(self.ledger.answered(attempt, question.asked, answer, uncounted))
+                spent = spent if uncounted else answer.usd or 0.0
+                return answer
+            except FailedError as failed:
+                spent = spent if failed.doubtful else 0.0
+                assert attempt is not None
+                await asyncio.wrap_future(self.ledger.failed(attempt, failed.error, failed.doubtful))
+                self._judge(question, failed)
+                raise
+            except BaseException:
+                if attempt is not None:
+                    told = "stopped while it was under way" if sent else "stopped before it was sent"
+                    self.ledger.failed(attempt, told, sent)
+                raise
+            finally:
+                self.paying.discard(task)
+                await self.budget.settle(bound, spent)
 
-    async def _exchange(self, question: Question, bound: float | None, task: "asyncio.Task[Any]") -> tuple[int, Answer]:
-        """The number of the attempt, which is in the ledger before anything is sent, and the answer."""
-        attempt = await asyncio.wrap_future(self.ledger.asking(question.asked, bound))
-        sent = False
+    async def _noted(self, question: Question, bound: float | None) -> int:
+        """The number of the attempt, which is in the ledger before anything is sent."""
+        noted = self.ledger.asking(question.asked, bound)
         try:
-            async with self.slots:
-                if self.stopped:
-                    raise asyncio.CancelledError
-                self.paying.add(task)
-                sent = True
-                answer = await self.endpoint.ask(question)
-                self.slots.went_well()
-            return attempt, answer
-        except FailedError as failed:
-            await asyncio.wrap_future(self.ledger.failed(attempt, failed.error, failed.doubtful))
-            await self.budget.settle(bound, bound if failed.doubtful else 0.0)
-            self._judge(question, failed)
-            raise
-        except BaseException:
-            self.ledger.failed(
-                attempt, "stopped while it was under way" if sent else "stopped before it was sent", sent
+            return await asyncio.wrap_future(noted)
+        except asyncio.CancelledError:
+            noted.add_done_callback(
+                lambda done: done.exception() or self.ledger.failed(done.result(), "stopped before it was sent", False)
             )
-            await self.budget.settle(bound, bound if sent else 0.0)
             raise
 
     def _judge(self, question: Question, failed: FailedError) -> None:
         """Raises FusionError where all questions are lost, not this one alone."""
-        if failed.rejected and not self.slots.successes and not self._answers_before:
+        if failed.rejected and not self.slots.successes:
             self._rejected.add(question.asked.key)
-            if failed.rejected not in REJECTED or len(self._rejected) >= REJECTIONS:
+            alone = failed.rejected in REJECTED
+            enough = REJECTIONS if alone or self._answers_before else 1
+            if len(self._rejected) >= enough and not (alone and self._answers_before):
                 fix = FIXES.get(failed.rejected, "the server does not take such a request: see what it says")
                 raise FusionError(f"{self.slots.server}: {failed.error}: {fix}")
-        self.slots.went_wrong(failed.error, failed.retry_after_s, failed.too_many)
+        if failed.rejected not in REJECTED:  # which the server answers, as far as it lives
+            self.slots.went_wrong(failed.error, failed.retry_after_s, failed.too_many)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import openai
 
 from fusionrs_builder.caption.chat.endpoint import Dialect, completion, key_of, request, safe, without_key
-from fusionrs_builder.caption.chat.ledger import COLLECTED, CREATED, UPLOADED, Asked, Ledger
+from fusionrs_builder.caption.chat.ledger import COLLECTED, CREATED, GIVEN_UP, UPLOADED, Asked, Ledger
 from fusionrs_builder.caption.chat.money import Budget, price_of
 from fusionrs_builder.caption.chat.question import Question, Questions
 from fusionrs_builder.caption.chat.rounds import in_rounds, open_questions
@@ -62,8 +62,9 @@ class BatchAPI:
             api_key=self._key, base_url=settings.base_url, timeout=settings.timeout, max_retries=5
         )
         self.price = price_of(settings)
-        self.budget = Budget(self.price, settings.max_usd, ledger.spent(), settings.image_side)
+        self.budget = Budget(self.price, settings.max_usd, ledger.spent())
         self._troubles: list[str] = []
+        self._dialect, self._refusal, self._answers = Dialect(modern=True), "", False
 
     def run(self, workspace: Workspace, questions: Questions, pending: Sequence[Task]) -> None:
         """Answer all that the pending shards need, but for questions that the endpoint refuses one by one.
@@ -77,16 +78,29 @@ class BatchAPI:
             told = "; ".join(dict.fromkeys(self._troubles))
             raise FusionError(f"{self.settings.base_url}: {told}. Answers are kept: run again to send what is open")
 
-    def answer(self, questions: Iterable[Question]) -> int:
-        """Send questions in as many jobs as they need, wait for all, and keep the answers. Returns their number."""
+    def answer(self, questions: Iterable[Question]) -> bool:
+        """Send questions in as many jobs as they need, wait for all, and keep the answers.
+
+        Returns:
+            Whether another round may answer more.
+        """
         if self._troubles:
-            return 0
+            return False
         before = self.ledger.spent().answers
         names: list[str] = []
         for file in self._files(questions, names):
             names.append(self._create(self._upload(file)))
         self.finish(names)
-        return self.ledger.spent().answers - before
+        if self.ledger.spent().answers > before:
+            self._answers = True
+            return True
+        if self._refusal and not self._answers and not self._troubles:  # of all: then it is not the questions
+            simpler = self._dialect.without(self._refusal)
+            if simpler is not None:
+                self._dialect, self._refusal = simpler, ""
+                return True
+            self._troubles.append(f"the batch endpoint answers nothing: {self._refusal}")
+        return False
 
     def finish(self, names: Sequence[str]) -> None:
         """Wait for jobs, and collect what they answered."""
@@ -96,6 +110,8 @@ class BatchAPI:
             if still == waiting:
                 time.sleep(POLL_S)
             waiting = still
+        spent = self.ledger.spent()
+        self.budget.spent, self.budget.reserved = spent.usd + spent.doubtful_usd, 0.0
 
     def _files(self, questions: Iterable[Question], sent: list[str]) -> Iterator[_File]:
         """Questions in files that the endpoint takes and that the budget allows."""
@@ -109,13 +125,11 @@ class BatchAPI:
                     file = _File()
                 self.finish(sent)
                 sent.clear()
-                spent = self.ledger.spent()
-                budget.spent, budget.reserved = spent.usd + spent.doubtful_usd, 0.0
                 bound = budget.bound(question.asked, self.settings.max_tokens, batch=True)
                 if not budget.fits(bound):
                     raise budget.spent_up(bound or 0.0)
             budget.reserved += bound or 0.0
-            body = request(question, self.settings, Dialect(modern=True))
+            body = request(question, self.settings, self._dialect)
             line = json.dumps(
                 {"custom_id": question.asked.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
             ).encode()
@@ -142,7 +156,7 @@ class BatchAPI:
         facts = self._facts(name)
         found = self._lost(facts["file"])
         if found is None:
-            with self._explained("no batch could be made"):
+            with self._explained("no batch could be made", name):
                 found = self._client.with_options(max_retries=0).batches.create(
                     input_file_id=facts["file"], endpoint="/v1/chat/completions", completion_window=WINDOW
                 ).id  # fmt: skip
@@ -163,7 +177,7 @@ class BatchAPI:
     def _collected(self, name: str) -> bool:
         """Whether a job is through; what it answered is then in the ledger."""
         facts = self._facts(name)
-        with self._explained(f"batch {facts['batch']} could not be asked after"):
+        with self._explained(f"batch {facts['batch']} could not be asked after", name):
             batch = self._client.batches.retrieve(facts["batch"])
             if batch.status in RUNNING:
                 return False
@@ -192,15 +206,20 @@ class BatchAPI:
         except (ValueError, LookupError, TypeError):
             return False  # of another job, or no line of a result: its question stays open
         try:
-            answer = completion(found["response"]["body"], self.price, 0.0, "batch")
+            price = self.settings.prices.get(one.model)
+            answer = completion(found["response"]["body"], price, 0.0, "batch")
             answer = replace(answer, reply=without_key(answer.reply, self._key))
         except (ValueError, LookupError, TypeError):
             attempt = self.ledger.asking(one, 0.0).result()
             said = found.get("error") or (found.get("response") or {}).get("body")
-            self.ledger.failed(attempt, f"batch: {safe(json.dumps(said), self._key)}", doubtful=False).result()
+            self._refusal = safe(json.dumps(said), self._key)
+            self.ledger.failed(attempt, f"batch: {self._refusal}", doubtful=False).result()
             return False
         self.budget.learn(one, answer.tokens_in)
-        self.ledger.answered(None, one, answer).result()
+        uncounted = price is not None and answer.usd is None
+        bound = self.budget.bound(one, self.settings.max_tokens, batch=True)
+        held = self.ledger.asking(one, bound).result() if uncounted else None
+        self.ledger.answered(held, one, answer, uncounted).result()
         return True
 
     def _facts(self, name: str) -> dict[str, Any]:
@@ -208,20 +227,23 @@ class BatchAPI:
         assert facts is not None
         return facts
 
-    def _explained(self, what: str) -> "_Explained":
-        return _Explained(what, self._key, self.settings.base_url)
+    def _explained(self, what: str, job: str | None = None) -> "_Explained":
+        return _Explained(what, self._key, self.settings.base_url, self.ledger, job)
 
 
 class _Explained:
     """Turns what the client raises into an error without secrets."""
 
-    def __init__(self, what: str, key: str, server: str) -> None:
-        self.what, self.key, self.server = what, key, server
+    def __init__(self, what: str, key: str, server: str, ledger: Ledger, job: str | None) -> None:
+        self.what, self.key, self.server, self.ledger, self.job = what, key, server, ledger, job
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, openai.APIStatusError) and error.status_code in (400, 404, 422) and self.job is not None:
+            facts = self.ledger.job(self.job) or {}
+            self.ledger.note_job(self.job, GIVEN_UP, {**facts, "asked": []})  # it will never be otherwise
         if isinstance(error, openai.OpenAIError):
             raise FusionError(
                 f"{self.server}: {self.what}: {safe(str(error), self.key)}. Run again to go on: "

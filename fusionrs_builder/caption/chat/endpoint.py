@@ -145,7 +145,8 @@ class Endpoint:
     def _read(self, content: bytes, seconds: float) -> Answer:
         try:
             answer = completion(json.loads(content), self.price, seconds)
-            return replace(answer, reply=without_key(answer.reply, self._key))
+            reply, finish = (without_key(text, self._key) for text in (answer.reply, answer.finish))
+            return replace(answer, reply=reply, finish=finish)
         except (ValueError, RecursionError):
             said = self.safe(content[:TOLD].decode(errors="replace"))
             raise FailedError(f"garbage: not a chat completion: {said!r}", doubtful=True) from None
@@ -243,7 +244,7 @@ def completion(body: Any, price: Price | None, seconds: float, via: str = "chat"
         text = message.get("content") or message.get("refusal") or ""
         if isinstance(text, list):
             text = "".join(part.get("text") or "" for part in text)
-        finish = str(choice.get("finish_reason") or "")
+        finish = str(choice.get("finish_reason") or "").encode(errors="replace").decode()[:40]
         usage = body.get("usage") or {}
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"no chat completion: {error!r}") from None

@@ -64,13 +64,14 @@ class Estimate:
             ("online", self.usd, self.usd_interval), ("batch ", self.batch_usd, self.batch_usd_interval)
         ):  # fmt: skip
             if usd is not None and interval is not None:
-                digits = 2 if usd >= 1 else 5
+                digits = 2 if usd >= 1 else 4
                 low, high = interval
                 told.append(f"  {name} ${usd:,.{digits}f} (95 %: {low:,.{digits}f} to {high:,.{digits}f})")
         if self.usd is None:
             told.append('  no price: add [caption.prices."MODEL"] with input and output to fusionrs.toml')
-        low, high = self.hours_interval
-        told.append(f"  {self.hours:.2f} hours online (95 %: {low:.2f} to {high:.2f}), as fast as the pilot")
+        unit, many = ("hours", 1) if self.hours >= 1 else ("minutes", 60)
+        mean, low, high = (many * hours for hours in (self.hours, *self.hours_interval))
+        told.append(f"  {mean:.1f} {unit} online (95 %: {low:.1f} to {high:.1f}), as fast as the pilot")
         return told
 
 

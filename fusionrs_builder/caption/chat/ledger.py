@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 ) WITHOUT ROWID;
 """
 
-UPLOADED, CREATED, COLLECTED = "uploaded", "created", "collected"
+UPLOADED, CREATED, COLLECTED, GIVEN_UP = "uploaded", "created", "collected", "given up"
 """States of a job of the batch endpoint."""
 
 NOW = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
@@ -76,6 +76,7 @@ class Asked:
         parameters: what else was sent: JSON values.
         images: sha256 of each image, in order.
         text: what was sent with them.
+        pixels: of all images; for the bound of what they may cost.
     """
 
     key: str
@@ -85,6 +86,7 @@ class Asked:
     parameters: dict[str, Any]
     images: tuple[str, ...]
     text: str
+    pixels: int = 0
 
 
 @dataclass(frozen=True)
@@ -205,8 +207,8 @@ class Ledger:
 
         return self._put(write)
 
-    def answered(self, attempt: int | None, asked: Asked, answer: Answer) -> "Future[None]":
-        """The answer came; the attempt is settled by it."""
+    def answered(self, attempt: int | None, asked: Asked, answer: Answer, uncounted: bool = False) -> "Future[None]":
+        """The answer came; the attempt is settled by it, unless nobody told what it cost: then its bound stands."""
         values = (
             asked.key, asked.record, asked.model, asked.prompt_sha256, json.dumps(asked.parameters, sort_keys=True),
             json.dumps(asked.images), asked.text,
@@ -217,7 +219,11 @@ class Ledger:
             names = f"{_ASKED}, {_ANSWER}, at"
             holes = ", ".join("?" * len(values))
             connection.execute(f"INSERT OR IGNORE INTO answers ({names}) VALUES ({holes}, {NOW})", values)
-            connection.execute("DELETE FROM attempts WHERE number = ?", (attempt,))
+            if uncounted:
+                sql = "UPDATE attempts SET state = 'doubtful', error = 'its tokens were not counted' WHERE number = ?"
+            else:
+                sql = "DELETE FROM attempts WHERE number = ?"
+            connection.execute(sql, (attempt,))
 
         return self._put(write)
 

@@ -8,7 +8,7 @@ import multiprocessing
 import queue
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from fusionrs_builder.caption.chat.captioner import Measured
 from fusionrs_builder.caption.chat.question import Questions
@@ -41,6 +41,9 @@ class Measuring:
         with bare_start():
             self._process.start()
         theirs.close()
+        cast(
+            Any, self._found
+        )._writer.close()  # else a process that dies while it writes leaves the reader waiting for ever
 
     def shard(self, shard: str) -> Iterator[Measured | None]:
         """The records of a shard, in order; None for one that is not asked about.
@@ -66,7 +69,8 @@ class Measuring:
         while True:
             try:
                 return self._found.get(timeout=POLL_S)
-            except queue.Empty:
+            except (queue.Empty, EOFError, OSError):
+                self._process.join(0 if self._process.is_alive() else None)
                 if not self._process.is_alive():
                     code = self._process.exitcode or 0
                     raise FusionError(

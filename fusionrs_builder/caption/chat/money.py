@@ -9,9 +9,9 @@ from fusionrs_builder.settings import CaptionSettings, Price
 
 MILLION = 1_000_000
 
-IMAGE_TOKENS, USUAL_SIDE, CHARACTERS_A_TOKEN = 10_000, 512, 2
-"""For an upper bound of the tokens of a question before any was counted: the dearest model known takes 8,500 for an
-image of 512 pixels, more for larger ones; and half the characters that a token of English has."""
+IMAGE_TOKENS, LEAST_TOKENS, CHARACTERS_A_TOKEN = 10_000 / 512**2, 1_000, 2
+"""For an upper bound of the tokens of a question before any was counted: of a pixel, where the dearest model known
+takes 8,500 for 512 x 512; of an image, however small; and half the characters that a token of English has."""
 
 ENOUGH, SPARE = 8, 1.25
 """After so many answers the bound is the most that was counted of its like, and a quarter to spare; before, the larger
@@ -39,13 +39,12 @@ class Budget:
         price: of the model.
         max_usd: over all answers of the ledger; None: no cap.
         spent: by the ledger, at the start.
-        image_side: of the images sent, pixels at most.
     """
 
-    def __init__(self, price: Price | None, max_usd: float | None, spent: Spent, image_side: int = USUAL_SIDE) -> None:
-        self.price, self.max_usd, self.image_side = price, max_usd, image_side
+    def __init__(self, price: Price | None, max_usd: float | None, spent: Spent) -> None:
+        self.price, self.max_usd = price, max_usd
         self.spent = spent.usd + spent.doubtful_usd
-        self.reserved, self.open = 0.0, 0
+        self.reserved, self.open, self.answers = 0.0, 0, 0
         self._counted, self._share = 0, 0.0
         self._settled = asyncio.Condition()
 
@@ -56,13 +55,14 @@ class Budget:
 
     def learn(self, asked: Asked, tokens_in: int) -> None:
         """A question had so many tokens; 0 where the server does not count."""
+        self.answers += 1
         if tokens_in:
             self._counted += 1
             self._share = max(self._share, tokens_in / self._guess(asked))
 
     def _guess(self, asked: Asked) -> int:
-        image = IMAGE_TOKENS * max(1.0, self.image_side / USUAL_SIDE) ** 2
-        return len(asked.text) // CHARACTERS_A_TOKEN + int(image) * len(asked.images) + 1
+        images = int(IMAGE_TOKENS * asked.pixels) + LEAST_TOKENS * len(asked.images)
+        return len(asked.text) // CHARACTERS_A_TOKEN + images + 1
 
     def fits(self, usd: float | None) -> bool:
         """Whether so much more may be spent now."""
@@ -87,7 +87,7 @@ class Budget:
         async with self._settled:
             while True:
                 usd = self.bound(asked, max_tokens)
-                first = self.max_usd is not None and not self._counted and self.open
+                first = self.max_usd is not None and not self.answers and self.open
                 if self.fits(usd) and not first:
                     break
                 if not self.open:

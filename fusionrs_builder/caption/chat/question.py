@@ -115,33 +115,34 @@ class Questions:
             scene=wanted[0],
             ir=wanted[1],
         )
-        return self._question(record.id, text.strip(), tuple(self._sent(*image) for image in shown))
+        sent = [self._sent(*image) for image in shown]
+        return self._question(record.id, text.strip(), tuple(image for image, _ in sent), sum(n for _, n in sent))
 
     def again(self, question: Question, findings: Sequence[str]) -> Question:
         """The same question once more, with what was wrong with its answer."""
         told = "\n".join(f"- {each}" for each in findings)
         text = f"{question.asked.text}\n\n{self.prompt.tables['again'].format(findings=told).strip()}"
-        return self._question(question.asked.record, text, question.images)
+        return self._question(question.asked.record, text, question.images, question.asked.pixels)
 
-    def _question(self, record: str, text: str, images: tuple[bytes, ...]) -> Question:
+    def _question(self, record: str, text: str, images: tuple[bytes, ...], pixels: int) -> Question:
         hashes = tuple(hashlib.sha256(image).hexdigest() for image in images)
         sent = [list(hashes), self.prompt.sha256, self.settings.model, self.parameters, text]
         key = hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()
-        asked = Asked(key, record, self.settings.model, self.prompt.sha256, self.parameters, hashes, text)
+        asked = Asked(key, record, self.settings.model, self.prompt.sha256, self.parameters, hashes, text, pixels)
         return Question(asked, self.system, images)
 
-    def _sent(self, data: bytes, array: NDArray[np.uint8]) -> bytes:
-        """A JPEG file of `image_side` pixels at most; one that is so already goes as it is."""
+    def _sent(self, data: bytes, array: NDArray[np.uint8]) -> tuple[bytes, int]:
+        """A JPEG file of `image_side` pixels at most, and its pixels; one that is so already goes as it is."""
         side = self.settings.image_side
         if data.startswith(JPEG) and max(array.shape[:2]) <= side:
-            return data
+            return data, array.shape[0] * array.shape[1]
         image = Image.fromarray(array)
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
         if image.mode not in ("L", "RGB"):
             image = image.convert("RGB")
         file = BytesIO()
         image.save(file, "JPEG", quality=pixels.JPEG_QUALITY)
-        return file.getvalue()
+        return file.getvalue(), image.width * image.height
 
 
 def known(record: facts.Record, seen: Evidence | None, shape: tuple[int, ...] | None) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def in_rounds(
     questions: Questions,
     ledger: Ledger,
     pending: Sequence[Task],
-    answer: Callable[[Iterator[Question]], int],
+    answer: Callable[[Iterator[Question]], object],
 ) -> None:
     """Gather and answer until nothing is open, or nothing more is answered.
 
@@ -72,7 +72,7 @@ def in_rounds(
         questions: that makes the questions.
         ledger: that the answers are written to.
         pending: shards that are to be made.
-        answer: answers questions into the ledger, and returns how many it answered.
+        answer: answers questions into the ledger, and returns what is true where another round may answer more.
     """
     for _ in range(ROUNDS):
         if not answer(open_questions(workspace, questions, ledger, pending)):

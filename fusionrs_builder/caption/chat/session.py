@@ -78,7 +78,7 @@ class Session:
 
     async def _open(self) -> Asking:
         price = price_of(self.settings)
-        budget = Budget(price, self.settings.max_usd, self.ledger.spent(), self.settings.image_side)
+        budget = Budget(price, self.settings.max_usd, self.ledger.spent())
         return Asking(self.settings, Endpoint(self.settings, key_of(os.environ), price), self.ledger, budget)
 
     @property

@@ -92,10 +92,36 @@ def test_a_batch_that_expired_is_said_and_its_questions_are_sent_by_the_next_run
 
 
 def test_what_the_endpoint_refuses_line_by_line_is_filled_in_for_and_never_asked_online(ws: Workspace) -> None:
-    with BatchServer(fails=lambda number: True) as server:
-        rows = caption(lay(ws, 1, 2), server.url)
-    assert all(row["caption_source"]["failed"] == ["no_answer: not answered"] for row in rows)
-    assert all(row["caption_source"]["ir"] == ["grounded@v1"] * 2 for row in rows)
+    with BatchServer(fails=lambda number: number > 0) as server:
+        rows = caption(lay(ws, 1, 3), server.url)
+    assert [row["caption_source"]["failed"] for row in rows] == [[], *[["no_answer: not answered"]] * 2]
+    assert all(row["caption_source"]["ir"] == ["grounded@v1"] * 2 for row in rows[1:])
+
+
+def test_an_endpoint_that_refuses_every_line_is_said(ws: Workspace) -> None:
+    with (
+        BatchServer(fails=lambda number: True) as server,
+        pytest.raises(FusionError, match="answers nothing: .*expired"),
+    ):
+        caption(lay(ws, 1, 3), server.url)
+    assert len(server.batches) == 3  # with a schema, as an object, in words
+    assert not ws.shards("captions")
+
+
+def test_what_is_under_way_counts_against_the_cap_of_the_next_run(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(ws, 1, 4)
+    with BatchServer() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(batch_api.BatchAPI, "_collected", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                caption(ws, server.url)
+        lay(ws, 1, 4, labels=["River"])
+        with pytest.raises(FusionError, match="higher --max-usd"):
+            caption(ws, server.url, max_usd=0.0025)
+        assert len(server.batches) == 1
+        assert spent(ws).answers == 4
 
 
 def test_nothing_is_asked_online_while_a_batch_is_under_way(ws: Workspace) -> None:

@@ -1,6 +1,7 @@
 """The chat captioner through the whole stage, against a server on loopback."""
 
 import json
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,46 @@ def test_a_prompt_of_ones_own(ws: Workspace, tmp_path: Path) -> None:
         assert server.counts.asked == {"ok": 2}
     shas = [rows[0]["caption_source"]["prompt_sha256"] for rows in (first, again)]
     assert len(set(shas)) == 2
+
+
+def test_a_full_disk_ends_the_asking(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise FusionError("the disk is full")
+
+    lay(ws, 3, 4)
+    with ChatServer() as server:
+        monkeypatch.setattr("fusionrs_builder.shards.ShardWriter.commit", full)
+        with pytest.raises(FusionError, match="the disk is full"):
+            caption(ws, server)
+        assert not {"chat", "ledger"} & {thread.name for thread in threading.enumerate()}
+        asked = server.counts.asked.total()
+        monkeypatch.undo()
+        monkeypatch.setattr(pipeline, "ORDER", ("caption", "curate", "push"))
+        assert len(caption(ws, server)) == 12
+        assert server.counts.asked.total() == 12 >= asked
+
+
+def test_nothing_is_paid_for_while_a_layer_above_is_out_of_date(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "ORDER", ("download", "translate", "caption"))
+    lay(ws, 1, 2)
+    with ChatServer() as server:
+        given: dict[str, Any] = {"captioner": "chat", "base_url": server.url, "model": "m"}
+        for call in (pipeline.caption, pipeline.caption_estimate):
+            with pytest.raises(FusionError, match="run `fusionrs-build translate` first"):
+                call(ws, **given)
+        assert server.counts.asked.total() == 0
+
+
+def test_many_refusals_of_single_records_end_no_run(ws: Workspace) -> None:
+    urls: list[str] = []
+
+    def raw(body: Body) -> tuple[int, list[str], bytes] | None:
+        urls.append(body["messages"][1]["content"][1]["image_url"]["url"])
+        bad = 1 < len(set(urls)) <= 20
+        return (400, [], b'{"error": {"message": "content policy"}}') if bad else None
+
+    with ChatServer(raw=raw) as server:
+        rows = caption(lay(ws, 1, 24), server, concurrency=1, patience=3.0)
+    refused = [row for row in rows if row["caption_source"]["failed"] == ["no_answer: http_400"]]
+    assert len(refused) == 19
+    assert len(urls) == 24

@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 
 import pytest
 
@@ -62,3 +63,18 @@ def test_it_ends_in_the_middle_of_a_shard(ws: Workspace, questions: Questions) -
     next(iter(process.shard("demo-00000")))
     process.close()
     assert not process._process.is_alive()
+
+
+def test_a_process_that_is_killed_while_it_writes_is_said_too(ws: Workspace, questions: Questions) -> None:
+    lay(ws, 1, 300)
+    process = Measuring(ws, questions)
+    try:
+        found = process.shard("demo-00000")
+        next(found)
+        time.sleep(1)  # the queue is full, and the pipe
+        assert process._process.pid is not None
+        os.kill(process._process.pid, signal.SIGKILL)
+        with pytest.raises(FusionError, match="measures records was killed"):
+            list(found)
+    finally:
+        process.close()
