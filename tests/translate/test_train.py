@@ -65,8 +65,14 @@ EXPERTS = replace(
 )
 
 
+VIEWS = replace(
+    QUICK, objective="cut", generator=GeneratorConfig(ngf=4, n_blocks=1, norm="none", tone=9), batch_size=2,
+    weights=Weights(adversarial=0, views=1, nce=0, statistics=1),
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "settings", [*(replace(QUICK, objective=name) for name in ("cyclegan", "cut", "pix2pix")), EXPERTS]
+    "settings", [*(replace(QUICK, objective=name) for name in ("cyclegan", "cut", "pix2pix")), EXPERTS, VIEWS]
 )
 def test_a_training_cut_short_goes_on_to_the_same_weights_bit_for_bit(data, tmp_path, settings):
     whole, facts = train(data, settings, tmp_path / "whole")
@@ -234,6 +240,8 @@ def test_what_cannot_be_is_refused():
             replace(EXPERTS, **one)
     with pytest.raises(UsageError, match="context visible/1: without a local expert the ResNet learns from all"):
         replace(EXPERTS, generator=QUICK.generator)
+    with pytest.raises(UsageError, match="judges no whole views"):
+        replace(EXPERTS, weights=Weights(views=1))
     with pytest.raises(UsageError, match="crop 32: at least 64 where statistics have a weight"):
         replace(QUICK, crop=32)
     with pytest.raises(UsageError, match="clouds 2: from 0 to 1"):
