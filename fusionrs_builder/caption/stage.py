@@ -2,27 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
-from fusionrs_builder import pixels
-from fusionrs_builder.caption.chat import ledger
-from fusionrs_builder.caption.chat.captioner import Said, Views, alike
+from fusionrs_builder.caption.chat.captioner import Said, alike
+from fusionrs_builder.caption.chat.ledger import Ledger, ledger_path
 from fusionrs_builder.caption.chat.prompt import Prompt
 from fusionrs_builder.caption.chat.question import Questions
-from fusionrs_builder.caption.facts import Record
 from fusionrs_builder.caption.grounded import GROUNDED, Captions, Given, Phrases, Writer
+from fusionrs_builder.caption.rows import LAYERS, infrared_of, record_of, views_of
 from fusionrs_builder.errors import UsageError
 from fusionrs_builder.settings import CaptionSettings
 from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import Stage, Task, Worker
 from fusionrs_builder.workspace import Workspace
-
-RGB_COLUMNS = (
-    "rgb", "publisher_captions", "model_captions", "template_captions", "labels", "boxes", "gsd_m"
-)  # fmt: skip
-IR_COLUMNS = ("ir", "ir_origin", "ir_band", "reason")
-LAYERS = {"rgb": RGB_COLUMNS, "ir": IR_COLUMNS}
 
 CHAT_VERSION = 1
 """Raised when another caption would be kept of the same answer."""
@@ -86,6 +78,8 @@ class CaptionStage(Stage):
 
     def prepare(self, workspace: Workspace, pending: Sequence[Task]) -> list[Task]:
         """A task knows which come after it: a chat captioner begins with the next before one is through."""
+        if self.settings.captioner != "chat":
+            return list(pending)
         names = [task.shard for task in pending]
         return [replace(task, payload=tuple(names[n + 1 : n + 1 + AHEAD])) for n, task in enumerate(pending)]
 
@@ -103,7 +97,7 @@ class CaptionStage(Stage):
 
 
 class _Chat:
-    """The worker that asks a model. Closes its session after the last shard, or when anything goes wrong."""
+    """The worker that asks a model; to be closed by the engine, whatever happens."""
 
     def __init__(self, settings: CaptionSettings, writer: Writer) -> None:
         self.settings, self.writer = settings, writer
@@ -117,24 +111,18 @@ class _Chat:
 
         questions = Questions(self.settings, self.prompt)
         if self.settings.batch_api or self.settings.offline:  # all was answered before the stage began
-            with ledger.Ledger(ledger_path(workspace)) as answers:
+            with Ledger(ledger_path(workspace)) as answers:
                 said = list(from_ledger(workspace, questions, answers, task.shard))
             yield from self._rows(workspace, task, said)
             return
         if self.session is None:
             records = Measuring(workspace, questions)
             self.session = Session(self.settings, questions, ledger_path(workspace), records.shard, records.close)
-        try:
-            yield from self._rows(workspace, task, list(self.session.shard(task.shard, task.payload or ())))
-        except BaseException:
-            self.close()
-            raise
-        if not task.payload:
-            self.close()
+        yield from self._rows(workspace, task, list(self.session.shard(task.shard, task.payload)))
 
     def _rows(self, workspace: Workspace, task: Task, said: list[Said | None]) -> Iterator[Row]:
         # Only when all of a shard was said is it known which sentences fit everything.
-        same = set(alike([(*each.scene, *each.ir) for each in said if each], MOST_ALIKE))
+        same = alike([(*each.scene, *each.ir) for each in said if each], MOST_ALIKE)
         for row, each in zip(workspace.zip(task.shard, LAYERS), said, strict=True):
             yield _captioned(row, self.writer, None if each is None else self._given(each, same))
 
@@ -150,59 +138,10 @@ class _Chat:
         return Given(tuple(scene), tuple(ir), f"chat:{self.settings.model}", self.prompt.sha256, failed)
 
 
-def ledger_path(workspace: Workspace) -> Path:
-    """Where the answers of a workspace are kept.
-
-    Raises:
-        UsageError: the workspace is not on this machine's file system.
-    """
-    if not workspace.local:
-        raise UsageError(
-            f"{workspace.url}: answers are kept in a database, which needs a local workspace: build it in a folder, "
-            "and copy it where it shall be"
-        )
-    return Path(workspace.path(ledger.NAME))
-
-
-def views_of(row: Row) -> tuple[Views, str | None]:
-    """The images of a joined row, and why there is no infrared one.
-
-    Raises:
-        ValueError: an image cannot be decoded.
-    """
-    rgb = _bytes(row["rgb"])
-    ir, reason = _infrared(row)
-    visible = None if rgb is None else (rgb, pixels.rgb_array(rgb))
-    infrared = None if ir is None else (ir, pixels.gray_array(ir))
-    return Views(visible, infrared), reason
-
-
-def _infrared(row: Row) -> tuple[bytes | None, str | None]:
-    """The infrared view of a joined row as it is kept, or why there is none."""
-    ir = _bytes(row["ir"])
-    if row["reason"] or ir is None:
-        return None, f"no_infrared: {row['reason'] or 'the record has no infrared view'}"
-    return ir, None
-
-
-def record_of(row: Row) -> Record:
-    return Record(
-        id=row["id"],
-        labels=row["labels"] or (),
-        boxes=row["boxes"] or (),
-        publisher=row["publisher_captions"] or (),
-        model=row["model_captions"] or (),
-        template=row["template_captions"] or (),
-        gsd_m=row["gsd_m"],
-        origin=row["ir_origin"],
-        band=row["ir_band"],
-    )
-
-
 def _captioned(row: Row, writer: Writer, given: Given | None = None) -> Row:
     """The row of the captions layer for one joined row of `rgb` and `ir`."""
     if given is not None:  # so its images were decoded before, and need not be again where nothing is missing
-        kept, reason = _infrared(row)
+        kept, reason = infrared_of(row)
         adopted = writer.adopt(record_of(row), given, row["rgb"] is not None, kept is not None)
         if adopted is not None:
             return _row(row["id"], adopted, reason)
@@ -234,7 +173,3 @@ def _row(record: str, captions: Captions | None, reason: str | None) -> Row:
         },
         "reason": reason,
     }
-
-
-def _bytes(image: Mapping[str, Any] | None) -> bytes | None:
-    return image["bytes"] if image else None

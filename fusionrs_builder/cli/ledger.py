@@ -1,14 +1,16 @@
 """ledger show | export: the answers that were paid for."""
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fusionrs_builder.cli import options
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fusionrs_builder.caption.chat.ledger import Ledger
 
 
 @click.group()
@@ -56,11 +58,10 @@ def export(file: Any, where: str, as_json: bool) -> None:
         options.show({"answers": count}, as_json, lambda: f"{count:,} answers written to {file.name}")
 
 
-def _opened(where: str) -> Any:
-    from fusionrs_builder.caption.chat.ledger import Ledger
-    from fusionrs_builder.caption.stage import ledger_path
+def _opened(where: str) -> "Ledger":
+    from fusionrs_builder.caption.chat.ledger import Ledger, ledger_path
 
-    path: Path = ledger_path(Workspace.open(where))
+    path = ledger_path(Workspace.open(where))
     if not path.exists():
         raise FusionError(f"{path}: no model was asked yet in this workspace")
     return Ledger(path)

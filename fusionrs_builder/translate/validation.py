@@ -11,9 +11,9 @@ from torch import Tensor
 from fusionrs_builder.translate.losses import pearson, ssim
 from fusionrs_builder.translate.scores import c2st
 from fusionrs_builder.translate.scores.records import TILE
-from fusionrs_builder.translate.scores.statistics import LEAST_UNIT, gaps, statistics
+from fusionrs_builder.translate.scores.statistics import LEAST_UNIT, gaps
 from fusionrs_builder.translate.scores.structure import structure
-from fusionrs_builder.translate.scores.unpaired import central, matched
+from fusionrs_builder.translate.scores.unpaired import Looked
 from fusionrs_builder.translate.training_data import Entry, TrainingData, decoded
 
 MOST = 64
@@ -41,7 +41,7 @@ def validate(draw: Draw, data: TrainingData) -> dict[str, float] | None:
         what was measured, each corpus counted alike. Without: `edges`, the agreement of outlines with the RGB image, as
         far as `ENOUGH`; less `distance`, the mean over the six statistics of the distance to the real infrared images,
         in their standard deviations; less what `classifier`, the share of views that a random forest tells right, is
-        above chance. Views are looked at as scores are (`unpaired.matched`). None where too little was kept.
+        above chance. Views are looked at as by the scores (`unpaired.Looked`). None where too little was kept.
     """
     if not data.validates():
         return None
@@ -73,15 +73,17 @@ def _unpaired(draw: Draw, data: TrainingData, visible: Sequence[Entry], infrared
         edges.append(structure(drawn[-1], middle(rgb)))
     real = [middle(data.store.infrared(entry.ir, entry.key)) for entry in infrared if entry.ir]
     side = min(min(view.shape) for view in (*drawn, *real)) // 4 * 4
-    drawn, real = ([matched(central(view, side)) for view in views] for views in (drawn, real))
-    of_drawn, of_real = ([statistics(view) for view in views] for views in (drawn, real))
+    ours, theirs = Looked(side, None), Looked(side, None)
+    for looked, views in ((ours, drawn), (theirs, real)):
+        for view in views:
+            looked.add(view)
     distances = []
     for name, least in LEAST_UNIT.items():
-        apart, _ = gaps({"drawn": [each[name] for each in of_drawn]}, [each[name] for each in of_real], least=least)
+        apart, _ = gaps({"drawn": ours.statistics[name]}, theirs.statistics[name], least=least)
         distances.append(apart["drawn"].mean)
     agreement, distance = float(np.mean(edges)), float(np.mean(distances))
     groups = [TILE.sub("", entry.key) for entry in (*visible, *infrared)]
-    told = c2st.told_apart([c2st.features(view) for view in drawn], [c2st.features(view) for view in real], groups)
+    told = c2st.told_apart(ours.features, theirs.features, groups)
     right = 1.0 if isinstance(told, str) else float(np.mean(told))  # too few to tell: the same for all weights
     score = min(agreement, ENOUGH) - distance - max(0.0, right - 0.5)
     return {"score": score, "edges": agreement, "distance": distance, "classifier": right}

@@ -3,10 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-from fusionrs_builder.caption.chat.ledger import CREATED, UPLOADED, Ledger, Spent
+from fusionrs_builder.caption.chat.ledger import CREATED, UPLOADED, Ledger, Spent, ledger_path
 from fusionrs_builder.caption.chat.prompt import Prompt
 from fusionrs_builder.caption.chat.question import Questions
-from fusionrs_builder.caption.stage import ledger_path
 from fusionrs_builder.errors import UsageError
 from fusionrs_builder.settings import CaptionSettings
 from fusionrs_builder.stage import Task

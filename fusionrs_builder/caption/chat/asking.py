@@ -19,7 +19,7 @@ from fusionrs_builder.settings import CaptionSettings
 TRIES, RETRY_S = 5, 0.25
 """Of a question, where the server answers others; and the first wait between two, which doubles."""
 
-REJECTED, REJECTIONS = (400, 413, 415, 422), 3
+SINGLE, REJECTIONS = (400, 413, 415, 422), 3
 """Codes that are about a single request, which is not sent again; and questions that a server may reject so before it
 ever answered one: then the fault is in all of them. Of any other code that rejects, one is enough."""
 
@@ -110,7 +110,7 @@ class Asking:
                     raise asyncio.CancelledError from None
                 if not self.slots.troubled and not failed.too_many:
                     tries += 1  # the question may be to blame
-                if failed.rejected in REJECTED or tries >= TRIES:
+                if failed.rejected in SINGLE or tries >= TRIES:
                     raise UnansweredError(failed.error.partition(":")[0]) from None
                 if tries:
                     await asyncio.sleep(RETRY_S * 2 ** (tries - 1) * (1 + random.random()))
@@ -176,10 +176,10 @@ class Asking:
         """Raises FusionError where all questions are lost, not this one alone."""
         if failed.rejected and not self.slots.successes:
             self._rejected.add(question.asked.key)
-            alone = failed.rejected in REJECTED
+            alone = failed.rejected in SINGLE
             enough = REJECTIONS if alone or self._answers_before else 1
             if len(self._rejected) >= enough and not (alone and self._answers_before):
                 fix = FIXES.get(failed.rejected, "the server does not take such a request: see what it says")
                 raise FusionError(f"{self.slots.server}: {failed.error}: {fix}")
-        if failed.rejected not in REJECTED:  # which the server answers, as far as it lives
+        if failed.rejected not in SINGLE:  # which the server answers, as far as it lives
             self.slots.went_wrong(failed.error, failed.retry_after_s, failed.too_many)

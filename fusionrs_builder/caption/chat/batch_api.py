@@ -9,12 +9,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import openai
 
-from fusionrs_builder.caption.chat.endpoint import Dialect, completion, key_of, request, safe, without_key
+from fusionrs_builder.caption.chat.endpoint import Dialect, completion, key_of, request, safe
 from fusionrs_builder.caption.chat.ledger import COLLECTED, CREATED, GIVEN_UP, UPLOADED, Asked, Ledger
 from fusionrs_builder.caption.chat.money import Budget, price_of
 from fusionrs_builder.caption.chat.question import Question, Questions
@@ -42,7 +42,6 @@ class _File:
     lines: list[bytes] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     size: int = 0
-    bound: float = 0.0
 
 
 class BatchAPI:
@@ -207,8 +206,7 @@ class BatchAPI:
             return False  # of another job, or no line of a result: its question stays open
         try:
             price = self.settings.prices.get(one.model)
-            answer = completion(found["response"]["body"], price, 0.0, "batch")
-            answer = replace(answer, reply=without_key(answer.reply, self._key))
+            answer = completion(found["response"]["body"], self._key, price, 0.0, "batch")
         except (ValueError, LookupError, TypeError):
             attempt = self.ledger.asking(one, 0.0).result()
             said = found.get("error") or (found.get("response") or {}).get("body")

@@ -4,12 +4,10 @@ Of each record the model is asked once for all captions. Where captions fail the
 asked once more with what was wrong; what then still fails is left out, and the grounded writer fills in.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fusionrs_builder.caption.appearance import Look, look
 from fusionrs_builder.caption.chat import answer as answers
@@ -20,22 +18,10 @@ from fusionrs_builder.caption.claims import findings
 from fusionrs_builder.caption.evidence import Evidence, measure
 from fusionrs_builder.caption.facts import Record
 from fusionrs_builder.caption.grounded import published
+from fusionrs_builder.caption.rows import Views
 
 TOLD, MOST_TOLD = 200, 10
 """Characters of a caption, and findings, that the model is told when it is asked again."""
-
-
-@dataclass(frozen=True)
-class Views:
-    """The images of a record, as they are kept and decoded.
-
-    Attributes:
-        rgb: file and uint8 [H, W, 3]; None where there is none.
-        ir: file and uint8 [H, W]; None where there is none.
-    """
-
-    rgb: tuple[bytes, NDArray[np.uint8]] | None
-    ir: tuple[bytes, NDArray[np.uint8]] | None
 
 
 @dataclass(frozen=True)
@@ -156,10 +142,7 @@ def _once(texts: Iterable[str]) -> list[str]:
     return list({text.casefold(): text for text in reversed(list(texts))}.values())[::-1]
 
 
-def alike(texts: Sequence[tuple[str, ...]], most: int) -> Iterator[str]:
+def alike(texts: Iterable[Iterable[str]], most: int) -> set[str]:
     """Captions that stand in more than `most` records, case folded: they say nothing of any."""
-    seen: dict[str, int] = {}
-    for record in texts:
-        for text in {text.casefold() for text in record}:
-            seen[text] = seen.get(text, 0) + 1
-    yield from (text for text, count in seen.items() if count > most)
+    seen = Counter(text for record in texts for text in {text.casefold() for text in record})
+    return {text for text, count in seen.items() if count > most}

@@ -144,9 +144,7 @@ class Endpoint:
 
     def _read(self, content: bytes, seconds: float) -> Answer:
         try:
-            answer = completion(json.loads(content), self.price, seconds)
-            reply, finish = (without_key(text, self._key) for text in (answer.reply, answer.finish))
-            return replace(answer, reply=reply, finish=finish)
+            return completion(json.loads(content), self._key, self.price, seconds)
         except (ValueError, RecursionError):
             said = self.safe(content[:TOLD].decode(errors="replace"))
             raise FailedError(f"garbage: not a chat completion: {said!r}", doubtful=True) from None
@@ -226,11 +224,12 @@ def request(question: Question, settings: CaptionSettings, dialect: Dialect) -> 
     return body if form is None else {**body, "response_format": form}
 
 
-def completion(body: Any, price: Price | None, seconds: float, via: str = "chat") -> Answer:
+def completion(body: Any, key: str, price: Price | None, seconds: float, via: str = "chat") -> Answer:
     """The envelope of an answer; what is in the text is for `answer.py` to judge, since it was paid for.
 
     Args:
         body: of the response: JSON values.
+        key: secret of the server, which is taken out of what it says.
         price: of the model.
         seconds: that it took.
         via: `chat` or `batch`, which has a price of its own.
@@ -244,7 +243,7 @@ def completion(body: Any, price: Price | None, seconds: float, via: str = "chat"
         text = message.get("content") or message.get("refusal") or ""
         if isinstance(text, list):
             text = "".join(part.get("text") or "" for part in text)
-        finish = str(choice.get("finish_reason") or "").encode(errors="replace").decode()[:40]
+        finish = without_key(str(choice.get("finish_reason") or ""), key)[:40]
         usage = body.get("usage") or {}
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"no chat completion: {error!r}") from None
@@ -254,8 +253,7 @@ def completion(body: Any, price: Price | None, seconds: float, via: str = "chat"
     tokens = [count if type(count) is int and 0 <= count <= MOST_TOKENS else 0 for count in counts]
     # What a server does not count has no price here, and is held for its bound.
     usd = cost(price, tokens[0], tokens[1], batch=via == "batch") if tokens[0] else None
-    text = text.encode(errors="replace").decode()[:MAX_REPLY]
-    return Answer(text, finish, tokens[0], tokens[1], usd, round(seconds, 3), via)
+    return Answer(without_key(text, key)[:MAX_REPLY], finish, tokens[0], tokens[1], usd, round(seconds, 3), via)
 
 
 def _message(error: openai.APIStatusError) -> str:

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from fusionrs_builder.caption.chat.captioner import Measured, Said
-from fusionrs_builder.caption.chat.ledger import Ledger
+from fusionrs_builder.caption.chat.ledger import Ledger, ledger_path
 from fusionrs_builder.caption.chat.money import cost, price_of
 from fusionrs_builder.caption.chat.prompt import Prompt
 from fusionrs_builder.caption.chat.question import Questions
 from fusionrs_builder.caption.chat.rounds import measured
 from fusionrs_builder.caption.chat.session import Session
-from fusionrs_builder.caption.stage import ledger_path
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.settings import CaptionSettings
 from fusionrs_builder.stage import Task

@@ -7,16 +7,17 @@ as one.
 
 import contextlib
 import json
-import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fusionrs_builder.errors import FusionError
+from fusionrs_builder.caption.chat.commits import Commits
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.workspace import Workspace
 
 NAME = "ledger.sqlite"
 
@@ -112,8 +113,22 @@ class Spent:
     doubtful_usd: float = 0.0
 
 
+def ledger_path(workspace: Workspace) -> Path:
+    """Where the answers of a workspace are kept.
+
+    Raises:
+        UsageError: the workspace is not on this machine's file system.
+    """
+    if not workspace.local:
+        raise UsageError(
+            f"{workspace.url}: answers are kept in a database, which needs a local workspace: build it in a folder, "
+            "and copy it where it shall be"
+        )
+    return Path(workspace.path(NAME))
+
+
 class Ledger:
-    """The file, open. Writes go through one thread, which commits whatever has come in since its last commit at once.
+    """The file, open.
 
     Args:
         path: of the file; made where there is none.
@@ -129,18 +144,12 @@ class Ledger:
             self._reader = self._connected()
             self._reader.executescript(TABLES)
         self._lock = threading.Lock()
-        self._waiting: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
         with self._explained():
-            connection = self._connected()
-        self._writer = threading.Thread(target=self._write, args=(connection,), name="ledger", daemon=True)
-        self._writer.start()
+            self._commits = Commits(self._connected(), self._explained)
 
     def close(self) -> None:
         """Write what is waiting, and let go of the file."""
-        self._waiting.put(None)
-        self._writer.join()
+        self._commits.close()
         self._reader.close()
 
     def __enter__(self) -> "Ledger":
@@ -205,7 +214,7 @@ class Ledger:
             sql = f"INSERT INTO attempts (key, record, model, state, usd, at) VALUES (?, ?, ?, ?, ?, {NOW})"
             return int(connection.execute(sql, values).lastrowid or 0)
 
-        return self._put(write)
+        return self._commits.put(write)
 
     def answered(self, attempt: int | None, asked: Asked, answer: Answer, uncounted: bool = False) -> "Future[None]":
         """The answer came; the attempt is settled by it, unless nobody told what it cost: then its bound stands."""
@@ -225,7 +234,7 @@ class Ledger:
                 sql = "DELETE FROM attempts WHERE number = ?"
             connection.execute(sql, (attempt,))
 
-        return self._put(write)
+        return self._commits.put(write)
 
     def failed(self, attempt: int, error: str, doubtful: bool) -> "Future[None]":
         """No answer came. `doubtful`: the server may have charged for it all the same."""
@@ -236,11 +245,11 @@ class Ledger:
             sql = f"UPDATE attempts SET state = ?, error = ?, usd = {usd} WHERE number = ?"
             connection.execute(sql, (state, error, attempt))
 
-        return self._put(write)
+        return self._commits.put(write)
 
     def settle_the_dead(self) -> None:
         """What a killed process had under way is doubtful. To be called while no other process asks."""
-        self._put(
+        self._commits.put(
             lambda connection: connection.execute(
                 "UPDATE attempts SET state = 'doubtful', error = 'the process died' WHERE state = 'asked'"
             )
@@ -263,7 +272,7 @@ class Ledger:
             f"INSERT INTO jobs (job, state, facts, at) VALUES (?, ?, ?, {NOW}) "
             "ON CONFLICT (job) DO UPDATE SET state = excluded.state, facts = excluded.facts"
         )
-        self._put(lambda connection: connection.execute(sql, (name, state, json.dumps(facts)))).result()
+        self._commits.put(lambda connection: connection.execute(sql, (name, state, json.dumps(facts)))).result()
 
     def _one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         found = self._all(sql, values)
@@ -272,26 +281,6 @@ class Ledger:
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock, self._explained():
             return self._reader.execute(sql, values).fetchall()
-
-    def _put(self, write: Callable[[sqlite3.Connection], Any]) -> "Future[Any]":
-        done: Future[Any] = Future()
-        done.set_running_or_notify_cancel()  # who waits may give up; it is written all the same
-        self._waiting.put((write, done))
-        return done
-
-    def _write(self, connection: sqlite3.Connection) -> None:
-        """One transaction for all that waits: so an answer costs a share of a flush to the disk, not a whole one."""
-        while (first := self._waiting.get()) is not None:
-            batch, last = [first], False
-            with contextlib.suppress(queue.Empty):
-                while not last:
-                    following = self._waiting.get_nowait()
-                    last = following is None
-                    batch += [following] if following is not None else []
-            _commit(connection, batch, self._explained)
-            if last:
-                break
-        connection.close()
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
@@ -313,41 +302,3 @@ class Ledger:
 
 _ASKED = "key, record, model, prompt_sha256, parameters, images, text"
 _ANSWER = "reply, finish, tokens_in, tokens_out, usd, seconds, via"
-
-_Batch = list[tuple[Callable[[sqlite3.Connection], Any], Future[Any]]]
-
-
-def _commit(
-    connection: sqlite3.Connection, batch: _Batch, explained: Callable[[], contextlib.AbstractContextManager[None]]
-) -> None:
-    """Do a batch, and tell those who wait; nothing of it where the file fails."""
-    try:
-        with explained():
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                results = [_alone(connection, write) for write, _ in batch]
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-    except Exception as error:
-        for _, done in batch:
-            done.set_exception(error)
-        return
-    for (_, done), result in zip(batch, results, strict=True):
-        if isinstance(result, Exception):
-            done.set_exception(result)
-        else:
-            done.set_result(result)
-
-
-def _alone(connection: sqlite3.Connection, write: Callable[[sqlite3.Connection], Any]) -> Any:
-    """One write, or why it could not be: a value that no column takes must not undo the answers beside it."""
-    connection.execute("SAVEPOINT one")
-    try:
-        result = write(connection)
-    except (ValueError, OverflowError, sqlite3.InterfaceError) as error:  # of a value, not of the file
-        connection.execute("ROLLBACK TO one")
-        result = error
-    connection.execute("RELEASE one")
-    return result

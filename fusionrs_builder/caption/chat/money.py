@@ -1,7 +1,6 @@
 """What an answer costs, and a cap that is never crossed."""
 
 import asyncio
-from collections.abc import Mapping
 
 from fusionrs_builder.caption.chat.ledger import Asked, Spent
 from fusionrs_builder.errors import FusionError
@@ -20,8 +19,7 @@ of that and the guess."""
 
 def price_of(settings: CaptionSettings) -> Price | None:
     """The price of the model by the table; None where it stands in none."""
-    prices: Mapping[str, Price] = settings.prices
-    return prices.get(settings.model)
+    return settings.prices.get(settings.model)
 
 
 def cost(price: Price | None, tokens_in: int, tokens_out: int, batch: bool = False) -> float | None:

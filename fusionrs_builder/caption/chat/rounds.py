@@ -11,7 +11,7 @@ from fusionrs_builder.caption.chat.asking import UnansweredError
 from fusionrs_builder.caption.chat.captioner import Measured, Said, captioned, prepared
 from fusionrs_builder.caption.chat.ledger import Answer, Ledger
 from fusionrs_builder.caption.chat.question import Question, Questions
-from fusionrs_builder.caption.stage import LAYERS, record_of, views_of
+from fusionrs_builder.caption.rows import LAYERS, record_of, views_of
 from fusionrs_builder.stage import Task
 from fusionrs_builder.workspace import Workspace
 
@@ -81,8 +81,9 @@ def in_rounds(
 
 def from_ledger(workspace: Workspace, questions: Questions, ledger: Ledger, shard: str) -> Iterator[Said | None]:
     """What was said of the records of a shard, from the ledger alone; a question without an answer has none."""
+    known = _Ledger(ledger, lambda question: UnansweredError("not answered"))
     for each in measured(workspace, questions, shard):
-        yield None if each is None else asyncio.run(captioned(each, questions, _Ledger(ledger, UnansweredError)))
+        yield None if each is None else asyncio.run(captioned(each, questions, known))
 
 
 class _OpenError(Exception):
@@ -94,11 +95,11 @@ class _OpenError(Exception):
 class _Ledger:
     """Answers from the ledger alone."""
 
-    def __init__(self, ledger: Ledger, missing: type[Exception] = _OpenError) -> None:
+    def __init__(self, ledger: Ledger, missing: Callable[[Question], Exception] = _OpenError) -> None:
         self.ledger, self.missing = ledger, missing
 
     async def ask(self, question: Question) -> Answer:
         found = self.ledger.find(question.asked.key)
         if found is None:
-            raise self.missing(question if self.missing is _OpenError else "not answered")
+            raise self.missing(question)
         return found

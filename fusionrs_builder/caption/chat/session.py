@@ -1,7 +1,7 @@
 """Asks about the records of one shard after another: the network never waits for the disk, nor at the end of a shard.
 
-The event loop has a thread of its own. While the last answers of a shard
-are out, the first questions of the next are sent already; their answers are in the ledger, whatever happens then.
+The event loop has a thread of its own. While the last answers of a shard are out, the first questions of the next are
+sent already; their answers are in the ledger, whatever happens then.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from fusionrs_builder.caption.chat.asking import Asking, Tally
+from fusionrs_builder.caption.chat.asking import Asking
 from fusionrs_builder.caption.chat.captioner import Measured, Said, captioned
 from fusionrs_builder.caption.chat.endpoint import Endpoint, key_of
 from fusionrs_builder.caption.chat.ledger import Ledger
@@ -81,10 +81,6 @@ class Session:
         budget = Budget(price, self.settings.max_usd, self.ledger.spent())
         return Asking(self.settings, Endpoint(self.settings, key_of(os.environ), price), self.ledger, budget)
 
-    @property
-    def tally(self) -> Tally:
-        return self._asking.tally
-
     def shard(self, shard: str, following: Sequence[str]) -> Iterator[Said | None]:
         """What the model said of each record of a shard, in order; None for one that it was not asked about.
 
@@ -128,7 +124,7 @@ class Session:
     def _say(self) -> None:
         """A plain line now and then: the shard itself shows nothing before its last answer."""
         if time.monotonic() - self._said >= SAY_EVERY_S:
-            self._said, t = time.monotonic(), self.tally
+            self._said, t = time.monotonic(), self._asking.tally
             print(
                 f"caption: {t.asked:,} answers, {t.known:,} known before, {t.failed:,} attempts failed, ${t.usd:,.2f}",
                 file=sys.stderr,

@@ -43,21 +43,17 @@ class Slots:
         return self.failures_in_a_row >= TROUBLED
 
     async def __aenter__(self) -> None:
-        async with self._freed:
-            while True:
-                if (pause := self.not_before - self._clock()) > 0:
-                    self._freed.release()
-                    try:
-                        await asyncio.sleep(pause * (1 + 0.1 * random.random()))
-                    finally:
-                        await self._freed.acquire()
-                elif self.busy < max(1, int(self.limit)):
+        while True:
+            if (pause := self.not_before - self._clock()) > 0:
+                await asyncio.sleep(pause * (1 + 0.1 * random.random()))
+                continue
+            async with self._freed:
+                if self.busy < max(1, int(self.limit)):
                     break
-                else:
-                    await self._freed.wait()
-            if not self.busy and not self.failures_in_a_row and not self._turned_away:
-                self._last_good = self._clock()  # silence counts from when the server was asked
-            self.busy += 1
+                await self._freed.wait()
+        if not self.busy and not self.failures_in_a_row and not self._turned_away:
+            self._last_good = self._clock()  # silence counts from when the server was asked
+        self.busy += 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

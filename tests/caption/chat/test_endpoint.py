@@ -93,7 +93,6 @@ def test_a_cap_holds_against_a_server_dearer_than_any_known(ledger: Ledger) -> N
 def test_an_answer_beside_one_that_no_column_takes_is_kept(ledger: Ledger) -> None:
     (question,) = questions(settings_of_nowhere(), 1)
     good, bad = Answer("{}", "stop", 1, 1, None, 0.1), Answer("{}", "stop", 10**30, 1, None, 0.1)
-    ledger._put(lambda connection: connection.execute("SELECT 1"))
     done = [ledger.answered(None, question.asked, each) for each in (bad, good)]
     with pytest.raises(OverflowError):
         done[0].result()
