@@ -32,6 +32,7 @@ bench: $(STAMP) $(PEER) $(DISTILABEL)  ## speed, as ratios; one JSON a run in be
 	$(RUN)python -m benchmarks.copies
 	$(RUN)python -m benchmarks.caption --peer $(DISTILABEL)
 	$(RUN)python -m benchmarks.caption_checks
+	$(RUN)python -m benchmarks.caption_estimate
 
 scores: $(STAMP)  ## what the translators are worth against measured infrared; about an hour
 	$(RUN)python -m benchmarks.translators

@@ -4,6 +4,7 @@ It counts what it is asked, what it answered and what it charges, so that a ledg
 """
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import json
@@ -40,6 +41,17 @@ def tokens_of(body: Body) -> tuple[int, int]:
     return len(text) // 4 + 300 * images, 60 + len(text) % 40
 
 
+def question_of(body: Body) -> str:
+    """A request by what a ledger keeps of it: its text, and the sha256 of each image."""
+    parts = _parts(body["messages"][-1])
+    files = [base64.b64decode(p["image_url"]["url"].partition(",")[2]) for p in parts if p["type"] == "image_url"]
+    return keyed(parts[0]["text"], [hashlib.sha256(file).hexdigest() for file in files])
+
+
+def keyed(text: str, images: Sequence[str]) -> str:
+    return json.dumps([text, *images])
+
+
 def _parts(message: Body) -> list[Body]:
     content = message["content"]
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
@@ -72,7 +84,7 @@ class Counts:
 
     Attributes:
         asked: requests by kind of answer.
-        answered: question (sha256 of the messages): times it was answered and charged for.
+        answered: question (`question_of`): times it was answered and charged for.
         prices: question: the tokens that it is charged for.
         tokens_in, tokens_out: charged.
         slots: most requests under way at once.
@@ -202,7 +214,7 @@ class ChatServer:
             tokens = tokens_of(body)
             self.counts.tokens_in += tokens[0]
             self.counts.tokens_out += tokens[1]
-            question = hashlib.sha256(json.dumps(body["messages"]).encode()).hexdigest()
+            question = question_of(body)
             self.counts.answered[question] += 1
             self.counts.prices[question] = tokens
         await writer.drain()
