@@ -58,9 +58,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     runs = [one(seed, some) for seed in range(chosen.runs)]
     for found in runs:
         low, high = found["interval"]
-        print(
-            f"estimate ${found['estimate']:.4f} ({low:.4f} to {high:.4f}), true ${found['true']:.4f}: {found['off']:+.1%}"
-        )
+        told = f"estimate ${found['estimate']:.4f} ({low:.4f} to {high:.4f}), true ${found['true']:.4f}"
+        print(f"{told}: {found['off']:+.1%}")
     result = {**vars(chosen), "pilots": runs, "machine": machine.facts("cpu")}
     print(machine.save("caption_estimate", result), file=sys.stderr)
     return result
