@@ -8,14 +8,15 @@ STAMP = $(VENV)/.stamp
 PEERS ?= .peers
 PEER = $(PEERS)/img2dataset/bin/img2dataset
 DISTILABEL = $(PEERS)/distilabel/bin/python
+DATASETS3 = $(PEERS)/datasets3/bin/python
 FUSIONRS_SAMPLES ?= $(abspath $(wildcard ../shared/data))
 export FUSIONRS_SAMPLES
 
 demo: $(STAMP)  ## build a real dataset end to end in demo/
 	$(RUN)fusionrs-build demo
 
-test: $(STAMP)  ## the whole test suite
-	$(RUN)python -m pytest -n 2 --dist worksteal tests
+test: $(STAMP) $(DATASETS3)  ## the whole test suite
+	FUSIONRS_DATASETS3=$(abspath $(DATASETS3)) $(RUN)python -m pytest -n 2 --dist worksteal tests
 
 lint: $(STAMP)  ## style, types, and who may import whom
 	$(RUN)ruff check .
@@ -25,6 +26,7 @@ lint: $(STAMP)  ## style, types, and who may import whom
 
 bench: $(STAMP) $(PEER) $(DISTILABEL)  ## speed, as ratios; one JSON a run in benchmarks/results/
 	$(RUN)python -m benchmarks.translate
+	$(RUN)python -m benchmarks.training
 	$(RUN)python -m benchmarks.harmonise --peer $(PEER)
 	$(RUN)python -m benchmarks.fetch --torture
 	$(RUN)python -m benchmarks.stac
@@ -33,6 +35,8 @@ bench: $(STAMP) $(PEER) $(DISTILABEL)  ## speed, as ratios; one JSON a run in be
 	$(RUN)python -m benchmarks.caption --peer $(DISTILABEL)
 	$(RUN)python -m benchmarks.caption_checks
 	$(RUN)python -m benchmarks.caption_estimate
+	$(RUN)python -m benchmarks.export
+	$(RUN)python -m benchmarks.release_read
 
 scores: $(STAMP)  ## what the translators are worth against measured infrared; about an hour
 	$(RUN)python -m benchmarks.translators
@@ -40,6 +44,7 @@ scores: $(STAMP)  ## what the translators are worth against measured infrared; a
 
 gpu: $(STAMP)  ## the checks that need a GPU, and the training of the translators that come with the package
 	$(RUN)python -m benchmarks.translate --device cuda --images 4096
+	$(RUN)python -m benchmarks.training --device cuda
 	$(RUN)python -m benchmarks.shipped nir-small --device cuda --install
 	$(RUN)python -m benchmarks.shipped lwir-small --device cuda --install
 	$(RUN)python -m benchmarks.translators --device cuda
@@ -47,6 +52,7 @@ gpu: $(STAMP)  ## the checks that need a GPU, and the training of the translator
 torture: $(STAMP)  ## kill each command at 20 random moments (the tests do it 3 times)
 	FUSIONRS_KILLS=20 $(RUN)python -m pytest -s tests/e2e/test_torture.py
 	FUSIONRS_KILLS=10 FUSIONRS_RECORDS=2000 $(RUN)python -m pytest -s tests/e2e/test_caption_torture.py
+	FUSIONRS_KILLS=10 $(RUN)python -m pytest -s tests/e2e/test_push_torture.py
 
 format: $(STAMP)
 	$(RUN)ruff check --fix .
@@ -68,3 +74,7 @@ $(PEER):  ## what download is measured against, in an environment of its own: it
 $(DISTILABEL):  ## what captions by a model are measured against; its image models import two packages it does not ask for
 	$(PYTHON) -m venv $(PEERS)/distilabel
 	$(PEERS)/distilabel/bin/pip install --quiet "distilabel[openai]" "openai<3" requests beautifulsoup4
+
+$(DATASETS3):  ## for the loading script: the last `datasets` that runs one, and the client of the Hub of its time
+	$(PYTHON) -m venv $(PEERS)/datasets3
+	$(PEERS)/datasets3/bin/pip install --quiet "datasets==3.6.0" "huggingface_hub<1" pillow

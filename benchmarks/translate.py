@@ -8,6 +8,8 @@ and at 512 px, with its roofline and where the time goes.
 """
 
 import argparse
+import json
+import math
 import sys
 import tempfile
 import time
@@ -17,6 +19,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -33,10 +36,14 @@ from fusionrs_builder.translate import checkpoint
 from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
 from fusionrs_builder.translate.stage import TranslateStage
 from fusionrs_builder.translate.translator import WEIGHTS, Precision, Translator, fast_bf16, load_translator
+from fusionrs_builder.translate.translators import cyclegan
 from fusionrs_builder.workspace import Workspace
 
 ROUNDS = 3
 """Each contestant runs so often, in turn; the median counts."""
+
+FEW = 32
+"""On a GPU the reference scripts see one image in so many: they are so much slower."""
 
 BATCH = {"cpu": 4, "cuda": 64}
 
@@ -49,7 +56,8 @@ PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "L4":
 MATMUL = 8192
 """Side of the square bf16 product that tells what the card attains."""
 
-Run = Callable[[], Any]
+Run = tuple[int, Callable[[], Any]]
+"""Images of a run, and what runs."""
 
 
 @dataclass(frozen=True)
@@ -114,17 +122,17 @@ def contestants(case: Case, workspace: Workspace, device: str, precisions: Seque
     shard = f"bench{case.side}-{case.images:05d}"
     images = layer(workspace, shard, case.side, case.images)
     folder = Path(tempfile.mkdtemp(dir=workspace.root))
-    made: dict[str, Run] = {
-        "reference scripts": partial(by_scripts, reference_network(case.spec, device), images, device, folder)
-    }
+    some = images[:: FEW if device.startswith("cuda") else 1]
+    scripts = partial(by_scripts, reference_network(case.spec, device), some, device, folder)
+    made: dict[str, Run] = {"reference scripts": (len(some), scripts)}
     decoded = [np.asarray(Image.open(BytesIO(data))).transpose(2, 0, 1) for data in images[: _batch(device)]]
     batch = torch.tensor(np.stack(decoded)).to(device)
     for precision in precisions:
         translator = load_translator(case.spec, device, precision)
-        made[f"network {precision}"] = partial(by_network, translator, batch, case.images)
+        made[f"network {precision}"] = case.images, partial(by_network, translator, batch, case.images)
         stage = TranslateStage(TranslateSettings(translator=case.spec, precision=precision))
         (task,) = (task for task in stage.tasks(workspace) if task.shard == shard)
-        made[f"stage {precision}"] = partial(make, workspace, stage, stage.open(device), task)
+        made[f"stage {precision}"] = case.images, partial(make, workspace, stage, stage.open(device), task)
     return made
 
 
@@ -137,15 +145,16 @@ def measured(case: Case, workspace: Workspace, device: str, precisions: Sequence
     runs = contestants(case, workspace, device, precisions)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(ROUNDS + 1):
-        for name, run in runs.items():
+        for name, (_, run) in runs.items():
             started = time.perf_counter()
             run()
             if round_:  # the first warms up, and compiles
                 seconds[name].append(time.perf_counter() - started)
-    rates = {name: round(case.images / float(np.median(found)), 2) for name, found in seconds.items()}
+    rates = {name: round(runs[name][0] / float(np.median(found)), 2) for name, found in seconds.items()}
     base = rates["reference scripts"]
     return {
         "images": case.images,
+        "images_of_reference": runs["reference scripts"][0],
         "side_px": case.side,
         "images_per_s": rates,
         "times_reference": {name: round(rate / base, 2) for name, rate in rates.items()},
@@ -186,6 +195,28 @@ def roofline(case: Case, images_per_s: float, device: str) -> dict[str, Any]:
     }
 
 
+def checks(spec: str, device: str, side: int = 1088) -> dict[str, dict[str, float]]:
+    """How far a scene in fp32 is from itself drawn again, in bf16, on the CPU, and in strips: grey levels."""
+    scene = torch.from_numpy(np.ascontiguousarray(render(0, side).rgb.transpose(2, 0, 1)))[None]
+    large = torch.cat([torch.cat([scene, scene.flip(3)], 3), torch.cat([scene.flip(2), scene], 3)], 2)
+    exact, rough = (load_translator(spec, device, precision) for precision in ("fp32", "bf16"))
+
+    def apart(drawn: torch.Tensor, other: torch.Tensor) -> dict[str, float]:
+        off = (drawn.cpu().int() - other.cpu().int()).abs().float()
+        return {"max": float(off.max()), "mean": round(float(off.mean()), 4)}
+
+    drawn, in_strips = exact.translate(scene), exact.translate(large)
+    found = {
+        "again": apart(drawn, exact.translate(scene)),
+        "bf16": apart(drawn, rough.translate(scene)),
+        "cpu": apart(drawn, load_translator(spec, "cpu").translate(scene)),
+    }
+    exact._compiled = exact._network  # to compile it for one scene would take longer than all
+    with mock.patch.object(cyclegan, "FULL_FRAME", math.inf):
+        found["strips"] = apart(in_strips, exact.translate(large))
+    return found
+
+
 def profile(case: Case, device: str) -> list[dict[str, Any]]:
     """The ten kernels that take most of one batch in bf16: name, calls, milliseconds, share of all."""
     from torch.profiler import ProfilerActivity
@@ -221,7 +252,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     some = -(-chosen.images // _batch(chosen.device)) * _batch(chosen.device)
     on_gpu = chosen.device.startswith("cuda")
     # Without such instructions bf16 is emulated, some twenty times slower than fp32: nothing to learn from it.
-    precisions: Sequence[Precision] = ("fp32", "bf16") if on_gpu or fast_bf16() else ("fp32",)
+    precisions: Sequence[Precision] = ("bf16",) if on_gpu else ("fp32", "bf16") if fast_bf16() else ("fp32",)
     result: dict[str, Any] = {"machine": machine.facts(chosen.device)}
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.open(Path(folder) / "ws", create=True)
@@ -232,16 +263,26 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             Case("9 blocks, ngf 64 at 256 px", usual, 256, max(1, some // 32) * BATCH["cpu"]),
         ]
         if on_gpu:
-            cases = [Case(f"9 blocks, ngf 64 at {side} px", usual, side, some) for side in (256, 512)]
+            sides = {256: some, 512: max(_batch(chosen.device), some // 4)}
+            cases = [Case(f"9 blocks, ngf 64 at {side} px", usual, side, count) for side, count in sides.items()]
         for case in cases:
+            torch.compiler.reset()  # as in a process of its own
             result[case.name] = found = measured(case, workspace, chosen.device, precisions)
             if on_gpu:
                 found["roofline"] = roofline(case, found["images_per_s"]["network bf16"], chosen.device)
                 found["kernels"] = profile(case, chosen.device)
             print(case.name)
             for name, rate in found["images_per_s"].items():
-                print(f"  {name:20} {rate:8.2f} images/s  {found['times_reference'][name]:5.2f} x reference")
-    path = machine.save(f"translate-{chosen.device.split(':')[0]}", result)
+                print(
+                    f"  {name:20} {rate:8.2f} images/s  {found['times_reference'][name]:5.2f} x reference", flush=True
+                )
+            if on_gpu:
+                print(json.dumps([found["roofline"], found["kernels"]], indent=1), flush=True)
+            path = machine.save(f"translate-{chosen.device.split(':')[0]}", result)
+    if on_gpu:
+        result["nir-small, grey levels apart"] = checks("nir-small", chosen.device)
+        print(json.dumps(result["nir-small, grey levels apart"]))
+        path = machine.save(f"translate-{chosen.device.split(':')[0]}", result)
     print(path, file=sys.stderr)
     return result
 

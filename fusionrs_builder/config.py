@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,19 @@ def update(workspace: "Workspace", table: tuple[str, ...], values: dict[str, Any
     after = tomlkit.dumps(document)
     if save and after != before:
         workspace.write_bytes(CONFIG, after.encode())
+    return settings
+
+
+def replace(workspace: "Workspace", tables: Mapping[str, Any]) -> Settings:
+    """Write a whole fusionrs.toml, where it is another than stands.
+
+    Raises:
+        UsageError: as `load`; nothing is written.
+    """
+    text = tomlkit.dumps(tables)
+    settings = parse(tomlkit.parse(text).unwrap(), workspace.path(CONFIG))
+    if not workspace.exists(CONFIG) or workspace.read_bytes(CONFIG) != text.encode():
+        workspace.write_bytes(CONFIG, text.encode())
     return settings
 
 

@@ -87,9 +87,9 @@ def rendered(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_config(workspace: Workspace, corpora: dict[str, dict[str, Any]]) -> None:
-    """A fusionrs.toml of exactly these corpora; other tables stay as they are."""
+    """A fusionrs.toml of exactly these corpora; other tables stay as they are. A demo is for one's own use: all pixels
+    are in it.
+    """
     kept = tomlkit.parse(workspace.read_bytes(config.CONFIG).decode()) if workspace.exists(config.CONFIG) else {}
-    text = tomlkit.dumps({**{name: table for name, table in kept.items() if name != "corpora"}, "corpora": corpora})
-    config.parse(tomlkit.parse(text).unwrap(), workspace.path(config.CONFIG))
-    if not workspace.exists(config.CONFIG) or workspace.read_bytes(config.CONFIG) != text.encode():
-        workspace.write_bytes(config.CONFIG, text.encode())
+    push = {"license_policy": "any", **kept.get("push", {})}
+    config.replace(workspace, {**kept, "corpora": corpora, "push": push})

@@ -1,7 +1,8 @@
 """The columns of every layer and of the release, written once.
 
 Arrow schemas are read off `COLUMNS`; the Hugging Face features of the release are read off the Arrow schema
-(`release/export.py`). A layer holds the columns that name it; the release holds every column marked `release`.
+(`release/features.py`). A layer holds the columns that name it; the release holds every column marked `release`, and
+`made_from` is in no layer: it tells of them.
 The rgb layer has `ir` only where a sensor measured it; the ir layer has it for every record.
 """
 
@@ -80,6 +81,10 @@ came with the corpus (by people, by a language model, by rule), `grounded@v1` or
 sha256 of the prompt or phrase file; names of the checks that all of them passed; and `check: what was wrong` of what a
 model said that was left out, so that it was asked again or the grounded writer filled in."""
 
+MADE_FROM = pa.struct([("shard", pa.string()), ("rgb", pa.string()), ("ir", pa.string())])
+"""The shard of the workspace that held the record, and the sha256 of the rows of its rgb and ir layers: who builds by
+the recipe of the release gets the same."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -144,6 +149,7 @@ COLUMNS = (
         "grouped_by", _TEXTS, ("curation",), "what joined the record to others of its group, see curate", release=False
     ),
     Column("split", pa.string(), ("curation",), "train, validation or test; a group lives in one split only"),
+    Column("made_from", MADE_FROM, (), "the shard of the build that held it, and the sha256 of its rgb and ir layers"),
     Column("keep", pa.bool_(), ("curation",), "whether the release holds the record", release=False),
     Column("reason", pa.string(), ("ir", "captions", "curation"), "`code: message` when refused", release=False),
 )

@@ -81,12 +81,20 @@ class ShardWriter:
     def _flush(self) -> None:
         if not self._buffer:
             return
-        batch = pa.RecordBatch.from_pylist(self._buffer, schema=self._arrow)
-        self.rows += batch.num_rows
-        self._hash.update(batch.serialize())
-        with self._files.explained(self._path):
-            self._parquet.write_batch(batch, row_group_size=batch.num_rows)
+        self.write_group(pa.Table.from_pylist(self._buffer, schema=self._arrow))
         self._buffer, self._buffered = [], 0
+
+    def write_group(self, group: pa.Table) -> None:
+        """Write a whole row group.
+
+        Args:
+            group: one chunk a column, nothing of it sliced: the same rows then have the same `content`.
+        """
+        for batch in group.cast(self._arrow).to_batches():
+            self.rows += batch.num_rows
+            self._hash.update(batch.serialize())
+        with self._files.explained(self._path):
+            self._parquet.write_table(group.cast(self._arrow), row_group_size=max(1, group.num_rows))
 
     def commit(self, footer: Footer) -> Footer:
         """Flush, sync, rename into place. Returns the footer with `content` and `rows` filled in."""

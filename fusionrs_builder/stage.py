@@ -9,10 +9,12 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, Self
+
+import pyarrow as pa
 
 from fusionrs_builder.errors import FusionError
-from fusionrs_builder.shards import Footer, Row, ShardWriter, refused_by_reason
+from fusionrs_builder.shards import Footer, Row, refused_by_reason
 from fusionrs_builder.workspace import Workspace
 
 
@@ -52,7 +54,20 @@ class Task:
     payload: Any = None
 
 
-Worker = Callable[[Workspace, Task], Iterator[Row | Reject]]
+Worker = Callable[[Workspace, Task], Iterator[Row | Reject | pa.RecordBatch]]
+"""Gives rows one by one, or many at once where they are in Arrow already."""
+
+
+class Writer(Protocol):
+    """What writes the file of a task; a context that leaves nothing behind where `commit` was not reached."""
+
+    def write(self, answer: Any, /) -> None: ...
+
+    def commit(self, footer: Footer, /) -> Footer: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *raised: object) -> None: ...
 
 
 class Stage(ABC):
@@ -131,7 +146,7 @@ class Stage(ABC):
         """What fusionrs.lock keeps: entries of its tables."""
         return {"stages": {self.name: {"version": self.version, "params": dict(self.params())}}}
 
-    def writer(self, workspace: Workspace, task: Task) -> ShardWriter:
+    def writer(self, workspace: Workspace, task: Task) -> Writer:
         """The writer of one task's file."""
         return workspace.writer(self.writes, task.shard)
 
@@ -173,15 +188,16 @@ def make(
     with stage.writer(workspace, task) as writer:
         answers = 0
         for answer in worker(workspace, task):
-            answers += 1
+            count = answer.num_rows if isinstance(answer, pa.RecordBatch) else 1
+            answers += count
             if isinstance(answer, Reject):
                 rejects.append(answer)
                 reasons.append(answer.reason)
             else:
                 writer.write(answer)
-                if answer.get("reason"):
+                if isinstance(answer, dict) and answer.get("reason"):
                     reasons.append(answer["reason"])
-            progress(1)
+            progress(count)
         if answers != task.items:
             raise FusionError(f"{stage.name}: {task.items} items of shard {task.shard} gave {answers} answers")
         footer = Footer(

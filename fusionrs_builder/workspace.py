@@ -100,12 +100,21 @@ class Workspace(Files):
         Raises:
             FusionError: the shard cannot be read.
         """
+        for table in self.tables(layer, shard, columns):
+            yield table.to_pylist()
+
+    def tables(self, layer: str, shard: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The row groups of a shard, one by one.
+
+        Raises:
+            FusionError: the shard cannot be read.
+        """
         path = self.shard_path(layer, shard)
         try:
             with self.fs.open(self.path(path), "rb") as handle:
                 parquet = pq.ParquetFile(handle)
                 for group in range(parquet.num_row_groups):
-                    yield parquet.read_row_group(group, columns=list(columns) if columns else None).to_pylist()
+                    yield parquet.read_row_group(group, columns=list(columns) if columns else None)
         except (OSError, pa.ArrowException) as error:
             raise FusionError(f"{self.path(path)} cannot be read ({error}): delete it and run again") from error
 

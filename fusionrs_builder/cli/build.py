@@ -151,14 +151,58 @@ def curate(run: Run, where: str, as_json: bool, **flags: Any) -> None:
     _report(pipeline.curate(Workspace.open(where), run=run, **flags), as_json)
 
 
-@click.command(epilog=_examples("push", "push --to ~/datasets/fusionrs"))
-@click.option("--to", metavar="DIR", help="folder that becomes a copy of the release")
+@click.command(
+    epilog=_examples(
+        "push",
+        "push --to ~/datasets/fusionrs",
+        "push --to s3://my-bucket/fusionrs",
+        "push --to ~/datasets/tars --format webdataset",
+        "push --repo-id my-org/fusionrs --tag v1.0 --dry-run",
+        "push --repo-id my-org/fusionrs --tag v1.0 --public",
+    )
+)
+@click.option("--to", metavar="DIR", help="folder that becomes a copy of the release, a path or s3://BUCKET/FOLDER")
+@click.option(
+    "--format",
+    type=click.Choice(["parquet", "webdataset", "folder"]),
+    default="parquet",
+    show_default=True,
+    help="of that copy: as it is, tars, or image files and a table",
+)
+@click.option("--repo-id", metavar="ORG/NAME", help="data set of the Hugging Face Hub; private where it is new")
+@click.option("--tag", help="to give the commit on the Hub, e.g. v1.0")
+@click.option("--public", is_flag=True, help="open the repository to everyone once all is there")
 @options.settings(PushSettings)
 @options.running
 @options.common
-def push(to: str | None, run: Run, where: str, as_json: bool, **flags: Any) -> None:
-    """Write the dataset that load_dataset opens, with its card."""
-    _report(pipeline.push(Workspace.open(where), to=to, run=run, **flags), as_json)
+def push(
+    to: str | None,
+    format: Any,
+    repo_id: str | None,
+    tag: str | None,
+    public: bool,
+    run: Run,
+    where: str,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Write the dataset that load_dataset opens, with its card, and publish it where asked.
+
+    On the Hub all goes to a branch first, is verified there, and then becomes main in one commit. The token is that of
+    HF_TOKEN or of `hf auth login`. Run again after anything: what is left to do is done.
+    """
+    summary = pipeline.push(
+        Workspace.open(where),
+        to=to,
+        format=format,
+        repo_id=repo_id,
+        tag=tag,
+        public=public,
+        run=run,
+        say=lambda line: click.echo(line, err=True),
+        **flags,
+    )
+    _report(summary, as_json)
 
 
 @click.command(epilog=_examples("run -w my-dataset", "run --dry-run"))

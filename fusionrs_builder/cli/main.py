@@ -14,6 +14,8 @@ COMMANDS = {
     "push": ("build", "the dataset that load_dataset opens -> release/"),
     "run": ("build", "every stage of fusionrs.toml, in order"),
     "status": ("build", "what stands, and what would run next"),
+    "check": ("release", "whether a workspace or a release is what it says it is"),
+    "rebuild": ("release", "fill in the pictures that a release may not hold"),
     "ledger": ("ledger", "the answers of language models that were paid for"),
     "corpora": ("corpora", "the corpora known to this package"),
     "translator": ("translator", "train, import and evaluate translators"),

@@ -3,13 +3,20 @@
 import html
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from fusionrs_builder import __version__, schema
-from fusionrs_builder.release import examples, export, facts
+from fusionrs_builder.files import Files
 from fusionrs_builder.release.facts import Facts
+from fusionrs_builder.release.features import features
+from fusionrs_builder.release.layout import FOLDERS, SPLITS, Config, fits, pattern
+from fusionrs_builder.release.notice import Holding, Terms
+from fusionrs_builder.release.recipe import Recipe
+from fusionrs_builder.settings import PushSettings
+from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import digest
 from fusionrs_builder.workspace import Workspace
 
@@ -41,49 +48,60 @@ def version() -> str:
     return digest([_template(), __version__, [column.doc for column in schema.COLUMNS]])
 
 
-def fingerprint_of(workspace: Workspace, folder: str) -> str | None:
-    """What the standing card was made from; None when there is no card."""
-    if not workspace.exists(f"{folder}/{NAME}"):
+def fingerprint_of(files: Files, folder: str) -> str | None:
+    """What the standing card was made from; None when there is no card, or it is none of ours."""
+    name = f"{folder}/{NAME}" if folder else NAME
+    if not files.exists(name):
         return None
-    found = MARK.search(workspace.read_bytes(f"{folder}/{NAME}").decode(errors="replace"))
+    found = MARK.search(files.read_bytes(name).decode(errors="replace"))
     return found and found[1]
+
+
+class Told(NamedTuple):
+    """What the card tells beside the counts.
+
+    Attributes:
+        recipe: how the release was built.
+        examples: rows to show, see `examples.write`.
+        holdings: what is held under which terms, see `notice.gather`.
+    """
+
+    recipe: Recipe
+    examples: Sequence[Row]
+    holdings: Mapping[Terms, Holding]
 
 
 def write(
     workspace: Workspace,
     folder: str,
-    title: str,
-    recipe: Mapping[str, Mapping[str, Any]],
-    shards: Sequence[str],
+    counted: Facts,
+    told: Told,
+    files: Sequence[str],
     fingerprint: str,
 ) -> None:
-    """Write the example pictures, then the card.
+    """Write the card.
 
     Args:
         workspace: where.
-        folder: of the release; its files are in `data`.
-        title: of the dataset.
-        recipe: parameters by stage, to be told.
-        shards: names of the files.
+        folder: of the release.
+        counted: its facts.
+        told: what else there is to tell.
+        files: names of its files, in both configurations.
         fingerprint: of the card, to find it current the next time.
     """
     from huggingface_hub import DatasetCardData
 
-    layer = f"{folder}/data"
-    counted = facts.gather(workspace, layer, shards)
-    shown = examples.write(workspace, folder, layer, counted.examples())
-    sizes = {split: 0 for split in export.SPLITS if counted.splits[split]}
-    for shard in shards:
-        sizes[shard.split("-", 1)[0]] += workspace.fs.size(workspace.path(workspace.shard_path(layer, shard)))
+    settings = told.recipe.push
     text = render(
-        front_matter=DatasetCardData(**front_matter(title, counted, sizes)).to_yaml(),
+        front_matter=DatasetCardData(**front_matter(settings, counted, _sizes(workspace, folder, files))).to_yaml(),
         mark=f"<!-- fusionrs-builder release {fingerprint} -->",
-        title=title,
+        settings=settings,
         facts=counted,
-        splits=list(sizes),
-        recipe=recipe,
-        funnel=facts.funnel(workspace),
-        examples=shown,
+        splits=[split for split in SPLITS if counted.splits[split]],
+        recipe=told.recipe,
+        examples=told.examples,
+        holdings=told.holdings,
+        withheld=sum(held.records - held.pixels for held in told.holdings.values()),
         columns=[column for column in schema.COLUMNS if column.release],
         version=__version__,
         folder=folder.rsplit("/", 1)[-1],
@@ -91,37 +109,57 @@ def write(
     workspace.write_bytes(f"{folder}/{NAME}", text.encode())
 
 
-def front_matter(title: str, counted: Facts, sizes: Mapping[str, int]) -> dict[str, Any]:
+def _sizes(workspace: Workspace, folder: str, files: Sequence[str]) -> dict[Config, Counter[str]]:
+    """Bytes of the files of each configuration, by the part of their names before the number."""
+    found: dict[Config, Counter[str]] = {config: Counter() for config in FOLDERS}
+    for config, place in FOLDERS.items():
+        for file in files:
+            size = workspace.fs.size(workspace.path(f"{folder}/{place}/{file}.parquet"))
+            found[config][file.rsplit("-", 3)[0]] += size
+    return found
+
+
+def front_matter(settings: PushSettings, counted: Facts, sizes: Mapping[Config, Mapping[str, int]]) -> dict[str, Any]:
     """The YAML at the head of the card.
 
     Args:
-        title: of the dataset.
+        settings: of the release.
         counted: its facts.
-        sizes: bytes of the files of each split that exists.
+        sizes: bytes of the files of each configuration, by the part of their names before the number: the split, or
+            split and corpus.
     """
     bands = sorted({band for _, band, _ in counted.origins if band})
+    configs, infos = [], []
+    for config, of_files in sizes.items():
+        own = sorted(counted.corpora) if settings.by_corpus and config == "default" else []
+        for name, corpus in [(config, ""), *((each, each) for each in own)]:
+            rows = counted.corpora[corpus] if corpus else counted.splits
+            splits = [split for split in SPLITS if rows[split]]
+            configs.append({"config_name": name, "data_files": [
+                {"split": split, "path": f"{FOLDERS[config]}/{pattern(split, corpus, settings.by_corpus)}"}
+                for split in splits
+            ]})  # fmt: skip
+            of_split = {
+                split: sum(size for file, size in of_files.items() if fits(file, split, corpus)) for split in splits
+            }
+            infos.append({
+                "config_name": name,
+                "features": features(config)._to_yaml_list(),
+                "splits": [
+                    {"name": split, "num_bytes": of_split[split], "num_examples": rows[split]} for split in splits
+                ],
+                "download_size": sum(of_split.values()),
+                "dataset_size": sum(of_split.values()),
+            })  # fmt: skip
     return {
-        "pretty_name": title,
+        "pretty_name": settings.title,
         **_licence(counted),
         "language": ["en"],
         "task_categories": ["image-to-text", "zero-shot-image-classification", "image-to-image"],
         "size_categories": [next((name for bound, name in SIZES if counted.records < bound), "10M<n<100M")],
         "tags": ["remote-sensing", "infrared", "multimodal", "vision-language", *bands],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in sizes],
-            }
-        ],
-        "dataset_info": {
-            "features": export.features()._to_yaml_list(),
-            "splits": [
-                {"name": split, "num_bytes": size, "num_examples": counted.splits[split]}
-                for split, size in sizes.items()
-            ],
-            "download_size": sum(sizes.values()),
-            "dataset_size": sum(sizes.values()),
-        },
+        "configs": configs,
+        "dataset_info": infos,
     }
 
 

@@ -50,6 +50,9 @@ class Facts:
         corpora: records a corpus and split.
         origins: records by origin, band and source of the infrared view.
         writers: captions by kind (`scene`, `ir`) and writer.
+        prompts: records by the sha256 of the prompt or phrase file their captions were made by.
+        checks: records by the name of a check that all of their captions passed.
+        failed: captions left out, by the check that they failed.
         licences: records by terms.
         attributions: the lines to show, by terms; two stand for "more than one".
         candidates: example rows by corpus, drawn by the sha256 of their id.
@@ -60,6 +63,9 @@ class Facts:
     corpora: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     origins: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     writers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    prompts: Counter[str] = field(default_factory=Counter)
+    checks: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
     licences: Counter[Licence] = field(default_factory=Counter)
     attributions: dict[Licence, set[str]] = field(default_factory=lambda: defaultdict(set))
     candidates: dict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
@@ -72,8 +78,13 @@ class Facts:
         self.splits[row["split"]] += 1
         self.corpora[row["corpus"]][row["split"]] += 1
         self.origins[row["ir_origin"] or "", row["ir_band"] or "", row["ir_source"] or ""] += 1
+        source = row["caption_source"] or {}
         for kind in ("scene", "ir"):
-            self.writers.update((kind, writer) for writer in (row["caption_source"] or {}).get(kind) or [])
+            self.writers.update((kind, writer) for writer in source.get(kind) or [])
+        if source.get("prompt_sha256"):
+            self.prompts[source["prompt_sha256"]] += 1
+        self.checks.update(source.get("checks") or [])
+        self.failed.update(each.partition(":")[0] for each in source.get("failed") or [])
         terms = Licence(
             row["corpus"],
             row["license"],

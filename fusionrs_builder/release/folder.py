@@ -1,25 +1,15 @@
-"""Copy a finished release to a folder anywhere, so that a second run copies only what differs."""
+"""Copy a finished release to a folder, local or behind an fsspec URL; a second run copies only what differs."""
 
-import hashlib
+import contextlib
 import os
-import re
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.files import TEMPORARY
-from fusionrs_builder.release import card
+from fusionrs_builder.files import TEMPORARY, Files
+from fusionrs_builder.release import card, sums
+from fusionrs_builder.release.layout import OURS
 from fusionrs_builder.workspace import Workspace
-
-OURS = re.compile(
-    rf"data/(train|validation|test)-\d{{5}}-of-\d{{5}}\.parquet|examples/\d{{3}}-(rgb|ir)\.jpg|(.+/)?{re.escape(TEMPORARY)}\w+"
-)
-"""Files of a release that may be removed from the target. Whatever else lies there is not ours."""
-
-CHUNK = 1 << 20
-"""Bytes copied at once."""
 
 
 class Pushed(NamedTuple):
@@ -30,92 +20,99 @@ class Pushed(NamedTuple):
     removed: list[str]
 
 
-def push_to_dir(workspace: Workspace, name: str, target: str | os.PathLike[str]) -> Pushed:
-    """Copy `release/<name>` to a local folder, file by file, the card last; files of an earlier release are removed.
+def push_to_folder(workspace: Workspace, name: str, target: str) -> Pushed:
+    """Copy `release/<name>` to a folder, file by file, the card last; files of an earlier release are removed.
+
+    The card goes before anything changes, so that a folder which has one is whole. Files are compared by their hashes:
+    a local one is read, one on an object store is what the SHA256SUMS there says, and read where there is none.
 
     Args:
         workspace: where the release is.
         name: of the release.
-        target: a new or empty folder, or one that holds an earlier copy.
+        target: a new or empty folder, or one that holds an earlier copy; `s3://BUCKET/FOLDER` and the like.
 
     Raises:
         FusionError: the release is not finished, or the target cannot be written.
         UsageError: the target is a file, the release itself, or holds something else.
     """
-    folder, target = f"release/{name}", Path(target)
+    folder = f"release/{name}"
     if card.fingerprint_of(workspace, folder) is None:
         raise FusionError(f"{workspace.path(folder)} is not finished: run `fusionrs-build push` first")
-    _check(workspace, folder, target)
-    files = _files(workspace, folder)
-    pushed = Pushed([], [], [])
-    try:
-        for file in sorted(files, key=lambda file: (file == card.NAME, file)):
+    with _reaching(target):
+        there = Files(os.path.expanduser(target))
+        _check(workspace, there, target)
+        files = sums.paths(workspace, folder)
+        pushed = Pushed([], [], [])
+        known = {} if there.local else sums.read(there)
+        differ = {file for file in files if not _is_same(workspace, folder, there, file, known.get(file))}
+        pushed.kept.extend(file for file in files if file not in differ)
+        for name in (card.NAME, sums.NAME) if differ else ():  # neither may speak of what is about to change
+            if there.exists(name):
+                there.fs.rm_file(there.path(name))
+            differ.add(name)
+        for file in sorted(differ, key=lambda file: (file == card.NAME, file == sums.NAME, file)):
             if file == card.NAME:
-                pushed.removed.extend(_clear(target, files))
-            done = pushed.copied if _copy(workspace, f"{folder}/{file}", target / file) else pushed.kept
-            done.append(file)
-    except OSError as error:
-        raise FusionError(
-            f"could not write to {target} ({error.strerror or error}): mend that, then run the same command again; "
-            "what was copied is kept"
-        ) from error
+                pushed.removed.extend(_clear(there, files))
+            _copy(workspace, f"{folder}/{file}", there, file)
+            pushed.copied.append(file)
+        if not differ:
+            pushed.removed.extend(_clear(there, files))
     return pushed
 
 
-def _check(workspace: Workspace, folder: str, target: Path) -> None:
-    if target.exists() and not target.is_dir():
+@contextlib.contextmanager
+def _reaching(target: str) -> Iterator[None]:
+    """Turn what a file system says into an error with a fix."""
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(
+            f"--to {target} needs a package that is not installed ({error}): pip install fusionrs-builder[s3] for "
+            "s3://, [gcs] for gs://"
+        ) from None
+    except FusionError:
+        raise
+    except (OSError, ValueError) as error:
+        raise FusionError(
+            f"could not write to {target} ({getattr(error, 'strerror', None) or error}): mend that, then run the same "
+            "command again; what was copied is kept"
+        ) from error
+
+
+def _check(workspace: Workspace, there: Files, target: str) -> None:
+    if there.fs.isfile(there.root):
         raise UsageError(f"--to {target} is a file: name a folder")
-    if workspace.local and target.resolve().is_relative_to(Path(workspace.root).resolve()):
+    if type(there.fs) is type(workspace.fs) and f"{there.root}/".startswith(f"{workspace.root}/"):
         raise UsageError(f"--to {target} lies in the workspace: name a folder elsewhere")
-    readme = target / card.NAME
-    strange = readme.exists() and not card.MARK.search(readme.read_text(encoding="utf-8", errors="replace"))
-    if strange or (not readme.exists() and (target / "data").exists() and not _is_unfinished(target)):
+    if there.exists(card.NAME):
+        strange = card.fingerprint_of(there, "") is None
+    else:
+        data = there.path("data")
+        inside = there.fs.ls(data, detail=False) if there.fs.isdir(data) else []
+        names = [str(path).rsplit("/", 1)[-1] for path in inside]
+        strange = any(not OURS.fullmatch(f"data/{name}") and not name.startswith(TEMPORARY) for name in names)
+    if strange:
         raise UsageError(f"--to {target} holds something that is not a release: name a new or empty folder")
 
 
-def _is_unfinished(target: Path) -> bool:
-    """Whether all data there is what a copy that was cut short leaves."""
-    return all(OURS.fullmatch(path.relative_to(target).as_posix()) for path in (target / "data").iterdir())
+def _is_same(workspace: Workspace, folder: str, there: Files, file: str, known: str | None) -> bool:
+    if not there.exists(file) or there.fs.size(there.path(file)) != workspace.fs.size(workspace.path(folder, file)):
+        return False
+    return sums.hashed(workspace, folder, file).sha256 == (known or sums.hashed(there, "", file).sha256)
 
 
-def _files(workspace: Workspace, folder: str) -> list[str]:
-    root = workspace.path(folder)
-    found = (str(path).removeprefix(root + "/") for path in workspace.fs.find(root))
-    return sorted(file for file in found if not file.rsplit("/", 1)[-1].startswith("."))
+def _clear(there: Files, files: list[str]) -> Iterator[str]:
+    """Remove files of an earlier release, and what a copy that was cut short left behind."""
+    root = there.root.rstrip("/")
+    for path in sorted(str(each) for each in there.fs.find(root, withdirs=False)):
+        file = path.removeprefix(f"{root}/")
+        leaving = file.rsplit("/", 1)[-1].startswith(TEMPORARY)
+        if (OURS.fullmatch(file) and file not in files) or leaving:
+            there.fs.rm_file(path)
+            yield file
 
 
-def _clear(target: Path, files: list[str]) -> Iterator[str]:
-    for folder in (target, target / "data", target / "examples"):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            file = path.relative_to(target).as_posix()
-            if file not in files and OURS.fullmatch(file):
-                path.unlink()
-                yield file
-
-
-def _copy(workspace: Workspace, source: str, target: Path) -> bool:
-    """Copy one file unless the target is the same already. It appears there whole or not at all."""
-    place = workspace.path(source)
-    if target.is_file() and target.stat().st_size == workspace.fs.size(place):
-        with workspace.fs.open(place, "rb") as ours, target.open("rb") as theirs:
-            if _sha256(ours) == _sha256(theirs):
-                return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / (TEMPORARY + uuid.uuid4().hex)
-    try:
-        with workspace.fs.open(place, "rb") as ours, temporary.open("wb") as copy:
-            while chunk := ours.read(CHUNK):
-                copy.write(chunk)
-            copy.flush()
-            os.fsync(copy.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
-
-
-def _sha256(handle: IO[bytes]) -> str:
-    found = hashlib.sha256()
-    while chunk := handle.read(CHUNK):
-        found.update(chunk)
-    return found.hexdigest()
+def _copy(workspace: Workspace, source: str, there: Files, file: str) -> None:
+    """Copy one file. It appears there whole or not at all."""
+    with workspace.fs.open(workspace.path(source), "rb") as ours:
+        there.write_from(file, ours)

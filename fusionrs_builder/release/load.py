@@ -1,28 +1,53 @@
-"""Open a release: `datasets.load_dataset`, with an error that says what is wrong with the folder."""
+"""Open a release: `datasets.load_dataset`, with errors that say what is wrong, and rows ready to learn from."""
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fusionrs_builder.errors import UsageError
-from fusionrs_builder.release import card
+from fusionrs_builder.release import card, transforms
 
 
-def load(dir_or_repo: str | os.PathLike[str], split: str | None = None, streaming: bool = False, **options: Any) -> Any:
+def load(
+    dir_or_repo: str | os.PathLike[str],
+    split: str | None = None,
+    *,
+    config: str = "default",
+    streaming: bool = False,
+    format: str | None = None,
+    image_size: int | None = None,
+    require: Collection[str] = (),
+    allow_missing: bool = False,
+    seed: int | None = None,
+    **options: Any,
+) -> Any:
     """Open a release.
 
     Args:
         dir_or_repo: a release folder, or `ORG/NAME` on the Hugging Face Hub.
-        split: `train`, `validation` or `test`; all of them when not given.
+        split: `train`, `validation` or `test`, or a part such as `train[:1%]`; all splits when not given.
+        config: `default`, or `text` for all columns but the images.
         streaming: read rows as they are asked for, without a copy in the cache.
+        format: what rows are made of, as `with_format` of `datasets` has it: `torch`, `numpy`, `arrow` ...
+        image_size: with format `torch`: rows of `transforms.KEYS` in place of the columns. `rgb` float32 [3, N, N]
+            and `ir` float32 [1, N, N] in 0..1, the centre square of both views; `text` and `ir_text`, their captions.
+        require: views (`rgb`, `ir`) that a row must have; other rows are left out.
+        allow_missing: with `image_size`: a view that a row does not have is zeros, and its `has_rgb` or `has_ir`
+            False. Without this such a row is an error when it is read.
+        seed: with `image_size`: `text` and `ir_text` are one caption each, drawn by this and the row's id; without,
+            lists of all of them, which the default collation of a DataLoader does not take.
         options: further options of `datasets.load_dataset`.
 
     Returns:
-        A `Dataset` (or `DatasetDict` without `split`), or their iterable kin with `streaming`.
+        A `Dataset` (or `DatasetDict` without `split`), or their iterable kin with `streaming`. Images are decoded
+        and resized when a row is read, in the workers of a DataLoader where it has some.
 
     Raises:
-        UsageError: the folder is missing, or is not a finished release.
+        UsageError: the folder is missing, or is not a finished release; or the options do not go together.
     """
     path = Path(dir_or_repo)
     if path.exists():
@@ -30,10 +55,52 @@ def load(dir_or_repo: str | os.PathLike[str], split: str | None = None, streamin
         dir_or_repo = str(path.resolve())
     elif not re.fullmatch(r"[\w.-]+/[\w.-]+", os.fspath(dir_or_repo)):
         raise UsageError(f"{dir_or_repo}: no such folder, nor the name of a dataset on the Hub (ORG/NAME)")
+    if unknown := sorted(set(require) - set(transforms.VIEWS)):
+        raise UsageError(f"require {unknown[0]!r}: give a list of views, of {', '.join(transforms.VIEWS)}")
+    if image_size is None and (allow_missing or seed is not None):
+        raise UsageError("allow_missing and seed are for tensors of one size: give image_size and format='torch'")
+    if image_size is not None and format != "torch":
+        raise UsageError("image_size gives tensors: give format='torch' with it")
+    if image_size is not None and image_size < 1:
+        raise UsageError(f"image_size={image_size}: give the pixels of a side, 1 or more")
+    if config == "text" and (require or image_size is not None):
+        raise UsageError("config 'text' has no images: leave require and image_size out, or name config 'default'")
 
     from datasets import load_dataset  # seconds to import
 
-    return load_dataset(os.fspath(dir_or_repo), split=split, streaming=streaming, **options)
+    if image_size is not None and streaming:
+        options.setdefault("columns", list(transforms.COLUMNS))  # what is not read need not be fetched
+    found = load_dataset(os.fspath(dir_or_repo), config, split=split, streaming=streaming, **options)
+    tensors = None if image_size is None else transforms.Tensors(image_size, allow_missing, seed)
+    if isinstance(found, dict):
+        found = type(found)({name: _prepared(rows, require, tensors) for name, rows in found.items()})
+    else:
+        found = _prepared(found, require, tensors)
+    return found.with_format(format) if format and tensors is None else found
+
+
+def _prepared(rows: Any, require: Collection[str], tensors: transforms.Tensors | None) -> Any:
+    """One split, with the rows that have the views required, as tensors where these are wanted."""
+    from datasets import Dataset, Image
+
+    if tensors:
+        rows = rows.select_columns(list(transforms.COLUMNS))
+        for view in transforms.VIEWS:
+            rows = rows.cast_column(view, Image(decode=False))
+    if require and isinstance(rows, Dataset):  # which of them are null is known without reading any
+        there = np.logical_and.reduce([rows.data.column(view).is_valid().to_numpy() for view in require])
+        rows = rows if there.all() else rows.select(np.flatnonzero(there))
+    elif require:
+        rows = rows.filter(_are_there, input_columns=list(require))
+    if tensors is None:
+        return rows
+    if isinstance(rows, Dataset):
+        return rows.with_transform(tensors)
+    return rows.map(tensors.row, remove_columns=list(transforms.COLUMNS))
+
+
+def _are_there(*images: Any) -> bool:
+    return all(image is not None for image in images)
 
 
 def _check(path: Path) -> None:

@@ -1,15 +1,20 @@
-"""The `push` stage: kept rows of the aligned layers to the files that `load_dataset` reads."""
+"""The `push` stage: kept rows of the aligned layers to the files that `load_dataset` reads, and what tells of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from fusionrs_builder import schema
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.files import TEMPORARY
-from fusionrs_builder.release import card, examples, export, facts
+from fusionrs_builder.release import card, describe, examples, export, recipe
+from fusionrs_builder.release.layout import FOLDERS
+from fusionrs_builder.release.plan import plan
 from fusionrs_builder.settings import PushSettings
-from fusionrs_builder.shards import Row, ShardWriter
-from fusionrs_builder.stage import Stage, Task, digest, is_done
+from fusionrs_builder.shards import corpus_of
+from fusionrs_builder.stage import Stage, Task, Worker, digest, is_done
 from fusionrs_builder.workspace import Workspace
 
 
@@ -20,20 +25,24 @@ class ReleaseStage(Stage):
     is whole.
 
     Args:
-        settings: name, title and file size.
+        settings: of the release.
     """
 
     name = "push"
-    version = 1
+    version = 2
     reads = schema.LAYERS
 
     def __init__(self, settings: PushSettings) -> None:
         self.settings = settings
         self.folder = f"release/{settings.name}"
-        self.writes = f"{self.folder}/data"
+        self.writes = f"{self.folder}/{FOLDERS['default']}"
+        self.text = f"{self.folder}/{FOLDERS['text']}"
 
     def params(self) -> Mapping[str, Any]:
-        return {"columns": digest(schema.arrow_schema("release").to_string())}
+        return {
+            "columns": digest(schema.arrow_schema("release").to_string()),
+            "license_policy": self.settings.license_policy,
+        }
 
     def tasks(self, workspace: Workspace) -> list[Task]:
         """The files that should stand, each with what it is to hold.
@@ -46,7 +55,7 @@ class ReleaseStage(Stage):
         # Curation is decided over all shards at once: one fingerprint, unless its last run was cut short.
         if set(curation) != set(inputs) or len({footer.fingerprint for footer in curation.values()}) > 1:
             raise FusionError("curation/ is out of date: run `fusionrs-build curate` first")
-        files = export.plan(workspace, list(inputs), self.settings.file_mb)
+        files = plan(workspace, list(inputs), self.settings.file_mb, self.settings.by_corpus)
         if not files:
             raise FusionError(_nothing_kept(workspace))
         return [
@@ -70,14 +79,14 @@ class ReleaseStage(Stage):
             workspace.fs.rm_file(workspace.path(self.folder, card.NAME))
         return list(pending)
 
-    def open(self, device: str) -> Callable[[Workspace, Task], Iterator[Row]]:
-        return export.rows
+    def open(self, device: str) -> Worker:
+        return functools.partial(_rows, self.settings)
 
-    def writer(self, workspace: Workspace, task: Task) -> ShardWriter:
-        return export.writer(workspace, workspace.shard_path(self.writes, task.shard))
+    def writer(self, workspace: Workspace, task: Task) -> export.ReleaseWriter:
+        return export.ReleaseWriter(workspace, self.folder, task.shard)
 
     def finish(self, workspace: Workspace) -> bool:
-        """Remove files of an earlier plan, then write the example pictures and the card if they are not current.
+        """Remove files of an earlier plan, then write what tells of the release if it is not current, the card last.
 
         Raises:
             FusionError: a file of the release is not done.
@@ -86,14 +95,17 @@ class ReleaseStage(Stage):
         missing = [task.shard for task in tasks if not is_done(workspace, self, task)]
         if missing:
             raise FusionError(f"{self.writes}/{missing[0]}.parquet is not written yet: run `fusionrs-build push`")
+        for task in tasks:
+            if workspace.footer(self.text, task.shard) is None:
+                workspace.remove(self.writes, task.shard)  # both are made again
+                raise FusionError(f"{self.text}/{task.shard}.parquet is gone: run `fusionrs-build push` again")
         stale = self._stale(workspace, tasks)
         for path in stale:
             workspace.fs.rm_file(path)
         wanted = self._card_fingerprint(workspace, tasks)
         if card.fingerprint_of(workspace, self.folder) == wanted:
             return bool(stale)
-        files = [task.shard for task in tasks]
-        card.write(workspace, self.folder, self.settings.title, _recipe(workspace), files, wanted)
+        describe.describe(workspace, self.folder, self._recipe(workspace, tasks), [t.shard for t in tasks], wanted)
         return True
 
     def is_current(self, workspace: Workspace) -> bool:
@@ -104,7 +116,7 @@ class ReleaseStage(Stage):
         """
         tasks = self.tasks(workspace)
         return (
-            all(is_done(workspace, self, task) for task in tasks)
+            all(is_done(workspace, self, task) and workspace.footer(self.text, task.shard) for task in tasks)
             and not self._stale(workspace, tasks)
             and card.fingerprint_of(workspace, self.folder) == self._card_fingerprint(workspace, tasks)
         )
@@ -113,25 +125,31 @@ class ReleaseStage(Stage):
         """Files of an earlier plan and leavings of a killed run."""
         wanted = {f"{task.shard}.parquet" for task in tasks}
         found = []
-        for folder in (self.folder, self.writes, f"{self.folder}/{examples.FOLDER}"):
+        for folder in (self.folder, self.writes, self.text, f"{self.folder}/{examples.FOLDER}"):
             place = workspace.path(folder)
             for path in workspace.fs.ls(place, detail=False) if workspace.fs.isdir(place) else []:
                 name = str(path).rsplit("/", 1)[-1]
-                data = folder == self.writes and name.endswith(".parquet") and name not in wanted
+                data = folder in (self.writes, self.text) and name.endswith(".parquet") and name not in wanted
                 if data or name.startswith(TEMPORARY):
                     found.append(str(path))
         return sorted(found)
 
+    def _recipe(self, workspace: Workspace, tasks: Sequence[Task]) -> recipe.Recipe:
+        corpora = sorted({corpus_of(part.shard) for task in tasks for part in task.payload.parts})
+        return recipe.of(workspace, self.settings, corpora)
+
     def _card_fingerprint(self, workspace: Workspace, tasks: Sequence[Task]) -> str:
         return digest(
             {
-                "card": card.version(),
-                "title": self.settings.title,
-                "recipe": _recipe(workspace),
+                "version": describe.version(),
+                "recipe": self._recipe(workspace, tasks).texts(),
                 "files": [[task.shard, task.fingerprint] for task in tasks],
-                "funnel": facts.funnel(workspace),
             }
         )
+
+
+def _rows(settings: PushSettings, workspace: Workspace, task: Task) -> Iterator[pa.RecordBatch]:
+    return export.rows(workspace, task.payload, settings.license_policy)
 
 
 def check_licences(workspace: Workspace, shards: Sequence[str]) -> None:
@@ -152,12 +170,6 @@ def check_licences(workspace: Workspace, shards: Sequence[str]) -> None:
             f"no licence is known for {corpora}, so nothing was written: set {keys} of fusionrs.toml (an SPDX name or "
             "the publisher's words), then `fusionrs-build run`"
         )
-
-
-def _recipe(workspace: Workspace) -> dict[str, Any]:
-    """Parameters of the stages between the corpora and the release, as fusionrs.lock keeps them."""
-    stages = workspace.read_json("fusionrs.lock", {}).get("stages", {})
-    return {name: stages[name]["params"] for name in ("translate", "caption", "curate") if name in stages}
 
 
 def _nothing_kept(workspace: Workspace) -> str:

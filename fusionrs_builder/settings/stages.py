@@ -69,8 +69,29 @@ class CurateSettings(Section):
 
 
 class PushSettings(Section):
-    """What is released."""
+    """What is released, and what only its publisher can say of it."""
 
     name: str = Field("fusionrs", pattern=r"^[A-Za-z0-9][\w.-]*$", description="name of the release folder")
     title: str = Field("FusionRS", description="title of the dataset card")
     file_mb: int = Field(400, ge=1, le=5000, description="megabytes a Parquet file, about")
+    license_policy: Literal["redistributable", "noncommercial", "any"] = Field(
+        "redistributable",
+        description="whose pixels are in it: what anyone may publish again, also what may be published but not sold, "
+        "or all, for your own use; the other rows hold what `fusionrs-build rebuild` needs",
+    )
+    by_corpus: bool = Field(False, description="files and a configuration of its own for every corpus")
+    creators: Annotated[tuple[str, ...], Listed] = Field((), description="who publishes it: names,...")
+    contact: str = Field("", description="where to ask, and to ask that a record be taken down")
+    url: str = Field("", description="page of the dataset")
+    published: str = Field("", pattern=r"^(\d{4}-\d{2}-\d{2})?$", description="date of publication, YYYY-MM-DD")
+    version: str = Field("1.0.0", pattern=r"^\d+\.\d+\.\d+$", description="of the release, MAJOR.MINOR.PATCH")
+    purpose: str = Field("", description="what it was made for")
+    funding: str = Field("", description="who paid")
+    maintenance: str = Field("", description="who keeps it up")
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if url and not re.fullmatch(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]+", url):
+            raise ValueError("an address that begins with https://")
+        return url

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fusionrs_builder.release import card, facts
+from fusionrs_builder.settings import PushSettings
 from fusionrs_builder.shards import Footer
 from fusionrs_builder.workspace import Workspace
 
@@ -53,12 +54,16 @@ def test_front_matter(filled: Workspace) -> None:
     found = front(readme(filled))
     assert found["configs"] == [
         {
-            "config_name": "default",
-            "data_files": [{"split": s, "path": f"data/{s}-*.parquet"} for s in ("train", "validation", "test")],
+            "config_name": config,
+            "data_files": [{"split": s, "path": f"{folder}/{s}-*.parquet"} for s in ("train", "validation", "test")],
         }
+        for config, folder in (("default", "data"), ("text", "text"))
     ]
-    splits = {split["name"]: split["num_examples"] for split in found["dataset_info"]["splits"]}
-    assert splits == {"train": 37, "validation": 4, "test": 4}
+    for info in found["dataset_info"]:
+        splits = {split["name"]: split["num_examples"] for split in info["splits"]}
+        assert splits == {"train": 37, "validation": 4, "test": 4}
+    pictures = [{f["name"] for f in info["features"]} & {"rgb", "ir", "ir16"} for info in found["dataset_info"]]
+    assert pictures == [{"rgb", "ir", "ir16"}, set()]
     assert found["license"] == "other"
     assert found["license_name"]
     assert found["size_categories"] == ["n<1K"]
@@ -82,11 +87,47 @@ def test_counts(filled: Workspace) -> None:
     ]
     assert section(text, "Captions") == [["ir", "grounded@v1", "45"], ["scene", "grounded@v1", "45"]]
     assert section(text, "Licences") == [
-        ["eurosat", "MIT", "yes", "20", "(none)"],
-        ["hit-uav", "CC-BY-4.0", "no", "10", "HIT-UAV &#124; authors"],
-        ["naip", "[CC0-1.0](https://creativecommons.org/publicdomain/zero/1.0/)", "yes", "15", "(none)"],
+        ["eurosat", "MIT", "yes", "20", "20", "(none)"],
+        ["hit-uav", "CC-BY-4.0", "no", "10", "10", "HIT-UAV &#124; authors"],
+        ["naip", "[CC0-1.0](https://creativecommons.org/publicdomain/zero/1.0/)", "yes", "15", "15", "(none)"],
     ]
-    assert "may not be published again" in text
+    assert "it must not be published" in text
+
+
+def test_what_is_withheld_is_told(filled: Workspace) -> None:
+    push(filled, license_policy="redistributable", contact="a@b.org")
+    text = readme(filled)
+    assert section(text, "Licences")[1] == ["hit-uav", "CC-BY-4.0", "no", "10", "0", "HIT-UAV &#124; authors"]
+    assert "Of 10 records the pixels are not in it" in text
+    assert "must not be published" not in text
+    assert "take a record down: a@b.org" in text
+
+
+def test_checks_prompts_and_leakage_are_told(filled: Workspace) -> None:
+    leaks = {"groups_across_splits": 0, "groups_across_corpora": [{"corpora": ["naip", "eurosat"], "groups": 3}]}
+    report = {
+        "groups": {"count": 40, "of_several": 2},
+        "leakage": {**leaks, "sentences": {"in_test": 7, "in_train_too": 1}},
+    }
+    filled.write_json("curation/report.json", report)
+    push(filled)
+    text = readme(filled)
+    assert "**0 groups lie in more than one split**" in text
+    assert "7 distinct sentences" in text
+    assert "| naip, eurosat | 3 |" in text
+    assert "| no-heat | 45 | 0 |" in text
+    assert "`ab` (45 records)" in text
+
+
+def test_a_configuration_for_every_corpus(filled: Workspace) -> None:
+    from datasets import load_dataset
+
+    push(filled, by_corpus=True)
+    folder = filled.path("release/fusionrs")
+    assert load_dataset(folder, split="train").num_rows == 37
+    assert load_dataset(folder, "text", split="train").num_rows == 37
+    assert set(load_dataset(folder, "naip", split="train")["corpus"]) == {"naip"}
+    assert load_dataset(folder, "naip", split="train").num_rows == 13
 
 
 def test_the_funnel_counts_every_item(filled: Workspace) -> None:
@@ -136,7 +177,7 @@ def test_strangers_text_breaks_nothing(workspace: Workspace) -> None:
     assert body.startswith("<!-- fusionrs-builder release ")
     for table in tables(body):
         assert len({len(cells(line)) for line in table}) == 1, table
-    assert len(tables(body)) == 9
+    assert len(tables(body)) == 10
     assert "<script" not in body
     assert not re.search(r"(?<!\\)\]\(javascript", body)
     assert r"{{ 7\*7 }}" in body
@@ -166,7 +207,7 @@ def test_licence_of_the_whole(names: list[str], expected: dict[str, str]) -> Non
     counted = facts.Facts()
     for number, name in enumerate(names):
         counted.licences[facts.Licence(f"c{number}", name, "", True, "")] += 1
-    found = card.front_matter("t", counted, {"train": 1})
+    found = card.front_matter(PushSettings(), counted, {"default": {"train": 1}})
     assert {key: value for key, value in found.items() if key.startswith("license")} == expected
 
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fusionrs_builder import schema
-from fusionrs_builder.release import export
+from fusionrs_builder.release import export, plan
 from fusionrs_builder.shards import FOOTER_KEY
 from fusionrs_builder.workspace import Workspace
 
@@ -16,7 +16,7 @@ RELEASED = [column.name for column in schema.COLUMNS if column.release]
 
 
 def test_every_released_column_has_one_source() -> None:
-    found = ["id", *(name for names in export.SOURCES.values() for name in names)]
+    found = ["id", "made_from", *(name for names in export.SOURCES.values() for name in names)]
     assert sorted(found) == sorted(RELEASED)
     assert "ir" in export.SOURCES["ir"]
 
@@ -65,8 +65,8 @@ def test_plan_fills_files_in_order(workspace: Workspace, monkeypatch: pytest.Mon
     }
     lay(workspace, shards)
     size = sum(workspace.fs.size(workspace.path(f"{layer}/a-00001.parquet")) for layer in ("rgb", "ir"))
-    monkeypatch.setattr(export, "MEGABYTE", int(2.2 * size))
-    files = export.plan(workspace, list(shards), file_mb=1)
+    monkeypatch.setattr(plan, "MEGABYTE", int(2.2 * size))
+    files = plan.plan(workspace, list(shards), file_mb=1)
     assert [(file.name, [(part.shard[-1], part.rows) for part in file.parts]) for file in files] == [
         ("train-00000-of-00003", [("0", 3), ("1", 4)]),
         ("train-00001-of-00003", [("2", 4), ("3", 4)]),

@@ -1,11 +1,14 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
 
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.files import TEMPORARY
-from fusionrs_builder.release import export
-from fusionrs_builder.release.folder import push_to_dir
+from fusionrs_builder.files import TEMPORARY, Files
+from fusionrs_builder.release import plan, sums
+from fusionrs_builder.release.folder import push_to_folder
 from fusionrs_builder.workspace import Workspace
 
 from .conftest import contents, push
@@ -14,7 +17,7 @@ from .conftest import contents, push
 def test_the_copy_equals_the_release(release: Path, filled: Workspace, tmp_path: Path) -> None:
     target = tmp_path / "new" / "place"
     (release / f"{TEMPORARY}12").write_bytes(b"")
-    pushed = push_to_dir(filled, "fusionrs", target)
+    pushed = push_to_folder(filled, "fusionrs", str(target))
     (release / f"{TEMPORARY}12").unlink()
     assert contents(target) == contents(release)
     assert pushed.copied[-1] == "README.md"
@@ -22,9 +25,9 @@ def test_the_copy_equals_the_release(release: Path, filled: Workspace, tmp_path:
 
 
 def test_a_second_copy_writes_nothing(release: Path, filled: Workspace, tmp_path: Path) -> None:
-    push_to_dir(filled, "fusionrs", tmp_path / "to")
+    push_to_folder(filled, "fusionrs", str(tmp_path / "to"))
     stamps = {path: path.stat().st_ino for path in (tmp_path / "to").rglob("*")}
-    pushed = push_to_dir(filled, "fusionrs", tmp_path / "to")
+    pushed = push_to_folder(filled, "fusionrs", str(tmp_path / "to"))
     assert (pushed.copied, pushed.removed) == ([], [])
     assert {path: path.stat().st_ino for path in (tmp_path / "to").rglob("*")} == stamps
 
@@ -33,19 +36,19 @@ def test_only_what_differs_is_copied_and_what_is_gone_removed(
     release: Path, filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "to"
-    push_to_dir(filled, "fusionrs", target)
+    push_to_folder(filled, "fusionrs", str(target))
     damaged = target / "data" / "test-00000-of-00001.parquet"
     damaged.write_bytes(b"x" * damaged.stat().st_size)  # same size, other content
     (target / "data" / f"{TEMPORARY}99").write_bytes(b"cut short")
     (target / "mine.txt").write_text("mine")
     (target / "data" / "mine.parquet").write_text("mine")
-    pushed = push_to_dir(filled, "fusionrs", target)
-    assert pushed.copied == ["data/test-00000-of-00001.parquet"]
+    pushed = push_to_folder(filled, "fusionrs", str(target))
+    assert pushed.copied == ["data/test-00000-of-00001.parquet", "SHA256SUMS", "README.md"]
     assert pushed.removed == [f"data/{TEMPORARY}99"]
 
-    monkeypatch.setattr(export, "MEGABYTE", 1)
+    monkeypatch.setattr(plan, "MEGABYTE", 1)
     push(filled)
-    pushed = push_to_dir(filled, "fusionrs", target)
+    pushed = push_to_folder(filled, "fusionrs", str(target))
     assert "data/train-00000-of-00001.parquet" in pushed.removed
     extra = {"mine.txt": b"mine", "data/mine.parquet": b"mine"}
     assert contents(target) == contents(release) | extra
@@ -53,10 +56,10 @@ def test_only_what_differs_is_copied_and_what_is_gone_removed(
 
 def test_a_copy_cut_short_is_taken_up(release: Path, filled: Workspace, tmp_path: Path) -> None:
     target = tmp_path / "to"
-    push_to_dir(filled, "fusionrs", target)
+    push_to_folder(filled, "fusionrs", str(target))
     (target / "README.md").unlink()
     (target / "data" / f"{TEMPORARY}1").write_bytes(b"")
-    assert push_to_dir(filled, "fusionrs", target).copied == ["README.md"]
+    assert push_to_folder(filled, "fusionrs", str(target)).copied == ["SHA256SUMS", "README.md"]
     assert contents(target) == contents(release)
 
 
@@ -78,17 +81,59 @@ def test_strangers_folders_are_left_alone(release: Path, filled: Workspace, tmp_
     ):
         before = contents(target) if target.is_dir() else {}
         with pytest.raises(UsageError, match=message):
-            push_to_dir(filled, "fusionrs", target)
+            push_to_folder(filled, "fusionrs", str(target))
         assert before == (contents(target) if target.is_dir() else {})
 
 
 def test_an_unfinished_release_is_not_copied(filled: Workspace, tmp_path: Path) -> None:
     with pytest.raises(FusionError, match="is not finished: run `fusionrs-build push` first"):
-        push_to_dir(filled, "fusionrs", tmp_path / "to")
+        push_to_folder(filled, "fusionrs", str(tmp_path / "to"))
     assert not (tmp_path / "to").exists()
 
 
 def test_a_target_that_cannot_be_written(release: Path, filled: Workspace, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FusionError, match=r"could not write to .*file/below"):
-        push_to_dir(filled, "fusionrs", tmp_path / "file" / "below")
+        push_to_folder(filled, "fusionrs", str(tmp_path / "file" / "below"))
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a bucket on loopback."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().mkdir("releases")
+    yield "s3://releases"
+    server.stop()
+
+
+def test_an_object_store(release: Path, filled: Workspace, s3: str) -> None:
+    """A second copy reads nothing there but the sums; a file that changed there is told by its size, or not at all."""
+    target = f"{s3}/to"
+    pushed = push_to_folder(filled, "fusionrs", target)
+    there = Files(target)
+    assert {path: there.read_bytes(path) for path in sums.paths(there, "")} == contents(release)
+    assert pushed.copied[-2:] == ["SHA256SUMS", "README.md"]
+    assert push_to_folder(filled, "fusionrs", target).copied == []
+    there.fs.rm_file(there.path("NOTICE"))
+    assert push_to_folder(filled, "fusionrs", target).copied == ["NOTICE", "SHA256SUMS", "README.md"]
+    for name in ("README.md", "SHA256SUMS", "text/test-00000-of-00001.parquet"):  # as a run cut short leaves it
+        there.fs.rm_file(there.path(name))
+    assert len(push_to_folder(filled, "fusionrs", target).copied) == 3
+    there.fs.pipe_file(f"{there.root}-other/README.md", b"# mine")
+    with pytest.raises(UsageError, match="not a release"):
+        push_to_folder(filled, "fusionrs", f"{target}-other")
+
+
+def test_a_file_system_that_is_not_there(release: Path, filled: Workspace) -> None:
+    with pytest.raises((UsageError, FusionError), match="nowhere://x"):
+        push_to_folder(filled, "fusionrs", "nowhere://x")

@@ -6,7 +6,7 @@ import pytest
 
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.files import TEMPORARY
-from fusionrs_builder.release import export
+from fusionrs_builder.release import plan
 from fusionrs_builder.release.stage import ReleaseStage
 from fusionrs_builder.settings import PushSettings
 from fusionrs_builder.stage import make
@@ -34,13 +34,13 @@ def test_nothing_is_made_twice(release: Path, filled: Workspace) -> None:
     before = stamps(release)
     assert push(filled) == []
     assert stamps(release) == before
-    assert not ReleaseStage(PushSettings()).finish(filled)
+    assert not ReleaseStage(PushSettings(license_policy="any")).finish(filled)
 
 
 def test_only_a_missing_file_is_remade(release: Path, filled: Workspace) -> None:
     before, was = stamps(release), contents(release)
     (release / "data" / "validation-00000-of-00001.parquet").unlink()
-    assert not ReleaseStage(PushSettings()).is_current(filled)
+    assert not ReleaseStage(PushSettings(license_policy="any")).is_current(filled)
     assert push(filled) == ["validation-00000-of-00001"]
     after = stamps(release)
     for split in ("train", "test"):
@@ -55,7 +55,7 @@ def test_a_run_cut_short_leaves_no_card_and_is_taken_up(filled: Workspace) -> No
     push(filled)
     assert contents(Path(filled.path("release"))) != whole
     lay(filled, {shard: rows for shard, rows in three_corpora() if shard == "naip-00000"})
-    stage = ReleaseStage(PushSettings())
+    stage = ReleaseStage(PushSettings(license_policy="any"))
     first, *_ = stage.prepare(filled, stage.tasks(filled))
     make(filled, stage, stage.open("cpu"), first)
     assert not filled.exists("release/fusionrs/README.md")
@@ -78,12 +78,13 @@ def test_files_of_another_plan_and_leavings_are_removed(
     for folder in ("", "data", "examples"):
         (release / folder / f"{TEMPORARY}0123").write_bytes(b"cut short")
     (release / "NOTES.txt").write_text("mine")
-    assert not ReleaseStage(PushSettings()).is_current(filled)
-    monkeypatch.setattr(export, "MEGABYTE", 1)
+    assert not ReleaseStage(PushSettings(license_policy="any")).is_current(filled)
+    monkeypatch.setattr(plan, "MEGABYTE", 1)
     made = push(filled)
     assert len(made) == 12  # each of the four shards gives to each of the three splits
     names = {path.name for path in release.rglob("*") if path.is_file()}
-    assert {f"{name}.parquet" for name in made} == {name for name in names if name.endswith(".parquet")}
+    for folder in ("data", "text"):
+        assert {f"{name}.parquet" for name in made} == {path.name for path in (release / folder).iterdir()}
     assert not [name for name in names if name.startswith(TEMPORARY)]
     assert "NOTES.txt" in names
 
@@ -97,11 +98,11 @@ def test_an_empty_split_has_no_file(workspace: Workspace) -> None:
 
 
 def test_current_until_anything_changes(filled: Workspace) -> None:
-    stage = ReleaseStage(PushSettings())
+    stage = ReleaseStage(PushSettings(license_policy="any"))
     assert not stage.is_current(filled)
     push(filled)
     assert stage.is_current(filled)
-    assert not ReleaseStage(PushSettings(title="Another")).is_current(filled)
+    assert not ReleaseStage(PushSettings(title="Another", license_policy="any")).is_current(filled)
     assert push(filled, title="Another") == []  # only the card
     assert b"# Another" in filled.read_bytes("release/fusionrs/README.md")
     filled.write_json("fusionrs.lock", {"stages": {"translate": {"params": {"translator": "nir|small"}}}})

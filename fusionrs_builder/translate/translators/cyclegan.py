@@ -63,8 +63,9 @@ class GeneratorTranslator:
         if precision == "bf16" and self._device.type == "cpu" and not fast_bf16():
             log.warning("this processor has no bf16 arithmetic: precision bf16 is many times slower here than fp32")
         self._network = prepared(checkpoint.load(found), self._device, precision)
-        # Dynamic: a corpus of many sizes is not compiled anew for each.
-        self._compiled = torch.compile(self._network, dynamic=True) if self._device.type == "cuda" else self._network
+        # For the first size as it is, once more for all others: a corpus of many sizes is not compiled for each.
+        self._compiled = torch.compile(self._network) if self._device.type == "cuda" else self._network
+        self._most: dict[tuple[int, ...], int] = {}
 
     def translate(self, rgb: Images) -> Images:
         check(rgb)
@@ -94,13 +95,19 @@ class GeneratorTranslator:
     def _at_once(self, x: "torch.Tensor") -> "torch.Tensor":
         import torch
 
-        drawn: torch.Tensor
+        if self._compiled is self._network:
+            return self._compiled(x)  # type: ignore[no-any-return]
+        # The last batch is smaller, and would be compiled anew: a few images more cost less.
+        n, size = len(x), tuple(x.shape[1:])
+        self._most[size] = max(n, self._most.get(size, 0))
+        x = torch.cat([x, x[:1].expand(self._most[size] - n, -1, -1, -1)]) if n < self._most[size] else x
+        x = x.contiguous(memory_format=torch.channels_last)
         try:
-            drawn = self._compiled(x)
+            drawn: torch.Tensor = self._compiled(x)[:n]
         except torch._dynamo.exc.TorchDynamoException as error:
             log.warning("the network could not be compiled and runs as it is, slower: %s", str(error).splitlines()[0])
             self._compiled = self._network
-            drawn = self._compiled(x)
+            drawn = self._compiled(x)[:n]
         return drawn
 
 

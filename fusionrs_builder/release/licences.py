@@ -1,0 +1,51 @@
+"""Whose pixels a release may hold: the policy, and what is left of a row whose pixels are withheld."""
+
+import re
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fusionrs_builder.release.features import IMAGES
+
+Policy = Literal["redistributable", "noncommercial", "any"]
+
+NON_COMMERCIAL = re.compile(r"CC-BY-NC(-SA)?-\d\.\d(-[A-Z]+)?", re.IGNORECASE)
+"""Licences that let pictures be published again, changed too, but not be sold. Words beside the name are doubts."""
+
+
+def allows(policy: Policy, licence: str, redistributable: bool) -> bool:
+    """Whether pixels under such a licence go into a release.
+
+    Args:
+        policy: `redistributable`: what anyone may publish again for any purpose; `noncommercial`: also what may be
+            published as long as nobody earns by it; `any`: everything, for one's own use.
+        licence: SPDX name or the publisher's words.
+        redistributable: what the registry, or the user, says of the corpus; unknown means no.
+    """
+    if policy == "any":
+        return True
+    limited = "-nc" in licence.lower()
+    if policy == "noncommercial" and NON_COMMERCIAL.fullmatch(licence.strip()):
+        return True
+    return redistributable and (policy == "noncommercial" or not limited)
+
+
+def withhold(batch: pa.RecordBatch, policy: Policy) -> pa.RecordBatch:
+    """The same rows with null images where the policy does not allow their pixels.
+
+    The drawn infrared view goes with the visible one: it was made from it.
+
+    Args:
+        batch: rows of a release.
+        policy: as in `allows`.
+    """
+    terms = zip(batch["license"].to_pylist(), batch["redistributable"].to_pylist(), strict=True)
+    kept = pa.array([allows(policy, licence or "", bool(free)) for licence, free in terms], pa.bool_())
+    if pc.all(kept).as_py() is not False:
+        return batch
+    for name in IMAGES:
+        column = batch[name]
+        nothing = pa.nulls(len(column), column.type)
+        batch = batch.set_column(batch.schema.get_field_index(name), name, pc.if_else(kept, column, nothing))
+    return batch
