@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from fusionrs_builder import pixels
 from fusionrs_builder.checked import Checked
 from fusionrs_builder.errors import FusionError
-from fusionrs_builder.release import card, recipe, sums
+from fusionrs_builder.release import recipe, sums
+from fusionrs_builder.release.documents import card
 from fusionrs_builder.release.features import arrow_schema
 from fusionrs_builder.release.layout import FOLDERS, NAME, SPLITS, Config
 from fusionrs_builder.release.licences import allows

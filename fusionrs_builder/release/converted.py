@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import TEMPORARY, Files
-from fusionrs_builder.release import card, datasheet, examples, layout, notice, recipe
+from fusionrs_builder.release import layout, recipe
+from fusionrs_builder.release.documents import card, datasheet, examples, notice
 from fusionrs_builder.shards import Row
 from fusionrs_builder.workspace import Workspace
 

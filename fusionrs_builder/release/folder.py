@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import TEMPORARY, Files
-from fusionrs_builder.release import card, sums
+from fusionrs_builder.release import sums
+from fusionrs_builder.release.documents import card
 from fusionrs_builder.release.layout import OURS
 from fusionrs_builder.workspace import Workspace
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fusionrs_builder.errors import UsageError
-from fusionrs_builder.release import card, transforms
+from fusionrs_builder.release import transforms
+from fusionrs_builder.release.documents import card
 
 
 def load(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.release import card
+from fusionrs_builder.release.documents import card
 from fusionrs_builder.workspace import Workspace
 
 HUB = "hf://datasets/"

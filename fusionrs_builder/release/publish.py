@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from fusionrs_builder.errors import UsageError
-from fusionrs_builder.release import card
+from fusionrs_builder.release.documents import card
 from fusionrs_builder.workspace import Workspace
 
 Format = Literal["parquet", "webdataset", "folder"]
@@ -32,7 +32,7 @@ class Target:
 
     def check(self) -> None:
         """Raises: UsageError, the parts do not go together; nothing was asked of anyone."""
-        from fusionrs_builder.release import hub
+        from fusionrs_builder.release.hub import push as hub
 
         if self.repo_id is not None:
             hub.check_names(self.repo_id, self.tag)
@@ -75,7 +75,7 @@ def publish(workspace: Workspace, name: str, target: Target, say: Callable[[str]
         made = write(_local(workspace, name), Path(target.to).expanduser())
         told.append(f"{target.to}: {made.rows:,} rows; {made.written} files written, {made.kept} kept")
     if target.repo_id is not None:
-        from fusionrs_builder.release.hub import push_to_hub
+        from fusionrs_builder.release.hub.push import push_to_hub
 
         there = push_to_hub(_local(workspace, name), target.repo_id, tag=target.tag, public=target.public, say=say)
         did = ", ".join(there.did) or "nothing to do"
@@ -89,7 +89,7 @@ def plan(workspace: Workspace, name: str, target: Target) -> list[str]:
         return []
     if card.fingerprint_of(workspace, f"release/{name}") is None:
         return [f"what the Hub would get is known once `fusionrs-build push` has written release/{name}"]
-    from fusionrs_builder.release.push_plan import plan_push
+    from fusionrs_builder.release.hub.plan import plan_push
 
     found = plan_push(_local(workspace, name), target.repo_id, tag=target.tag)
     there = "not asked" if found.sent is None else f"{found.sent} of them there already"

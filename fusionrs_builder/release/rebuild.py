@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fusionrs_builder import pixels
-from fusionrs_builder.release import card, describe, recipe, sums
+from fusionrs_builder.release import recipe, sums
+from fusionrs_builder.release.documents import card, describe
 from fusionrs_builder.release.export import ReleaseWriter
 from fusionrs_builder.release.features import arrow_schema
 from fusionrs_builder.release.layout import FOLDERS, NAME, SPLITS

@@ -17,7 +17,7 @@ import tomlkit
 from fusionrs_builder import config
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.files import Files
-from fusionrs_builder.release import facts
+from fusionrs_builder.release.documents import facts
 from fusionrs_builder.settings import CorpusSettings, PushSettings
 from fusionrs_builder.workspace import Workspace
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 from fusionrs_builder import schema
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.files import TEMPORARY
-from fusionrs_builder.release import card, describe, examples, export, recipe
+from fusionrs_builder.release import export, recipe
+from fusionrs_builder.release.documents import card, describe, examples
 from fusionrs_builder.release.layout import FOLDERS
 from fusionrs_builder.release.plan import plan
 from fusionrs_builder.settings import PushSettings

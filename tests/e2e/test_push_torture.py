@@ -31,8 +31,8 @@ import sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from huggingface_hub.utils import _http
-from fusionrs_builder.release import calls
-from fusionrs_builder.release.hub import push_to_hub
+from fusionrs_builder.release.hub import calls
+from fusionrs_builder.release.hub.push import push_to_hub
 _http.time = calls.time = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.05)))
 print(*push_to_hub(Path(sys.argv[1]), sys.argv[2], tag=sys.argv[3], public=True).did, sep=", ")
 """

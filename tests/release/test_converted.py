@@ -14,8 +14,9 @@ from datasets import load_dataset
 
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import TEMPORARY
-from fusionrs_builder.release import card, plan
+from fusionrs_builder.release import plan
 from fusionrs_builder.release.converted import Converted, rows_of
+from fusionrs_builder.release.documents import card
 from fusionrs_builder.release.image_folder import write_image_folder
 from fusionrs_builder.release.webdataset import write_webdataset
 from fusionrs_builder.workspace import Workspace

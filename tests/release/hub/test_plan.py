@@ -8,9 +8,10 @@ import pytest
 from huggingface_hub import constants
 
 from fusionrs_builder.errors import UsageError
-from fusionrs_builder.release import calls, push_plan
-from fusionrs_builder.release.hub import push_to_hub
-from fusionrs_builder.release.push_plan import plan_push
+from fusionrs_builder.release.hub import calls
+from fusionrs_builder.release.hub import plan as push_plan
+from fusionrs_builder.release.hub.plan import plan_push
+from fusionrs_builder.release.hub.push import push_to_hub
 from tests.hub import clients, releases
 from tests.hub.server import HubServer, serving
 

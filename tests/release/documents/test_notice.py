@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusionrs_builder import schema
-from fusionrs_builder.release import notice
-from fusionrs_builder.release.notice import Holding, Terms
+from fusionrs_builder.release.documents import notice
+from fusionrs_builder.release.documents.notice import Holding, Terms
 from fusionrs_builder.shards import Footer, ShardWriter
 from fusionrs_builder.workspace import Workspace
 
-from .conftest import record, three_corpora
+from ..conftest import record, three_corpora
 
 FOLDER = "release/fusionrs"
 LAYER = f"{FOLDER}/data"

@@ -7,9 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from fusionrs_builder.errors import FusionError
-from fusionrs_builder.release import calls, hub, inventory
-from fusionrs_builder.release.inventory import Inventory
-from fusionrs_builder.release.remote import Remote
+from fusionrs_builder.release.hub import calls, inventory
+from fusionrs_builder.release.hub import push as hub
+from fusionrs_builder.release.hub.inventory import Inventory
+from fusionrs_builder.release.hub.remote import Remote
 
 LFS_SUFFIXES = (".jpg", ".parquet", ".png")
 """Of the files of a release, those that the Hub keeps in LFS whatever their size (.gitattributes of a new data set)."""

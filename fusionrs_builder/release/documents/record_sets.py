@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from fusionrs_builder import schema
-from fusionrs_builder.release.facts import Facts
+from fusionrs_builder.release.documents.facts import Facts
 from fusionrs_builder.release.layout import FOLDERS, Config
 
 SPLITS = {"train": "cr:TrainingSplit", "validation": "cr:ValidationSplit", "test": "cr:TestSplit"}

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub.hf_api import RepoFile
 
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.release import inventory
+from fusionrs_builder.release.hub import inventory
 from tests.hub import releases
 from tests.hub.repository import File
 

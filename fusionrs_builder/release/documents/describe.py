@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from fusionrs_builder.release import card, croissant, datasheet, examples, facts, notice, sums
-from fusionrs_builder.release.datasheet import Publisher
+from fusionrs_builder.release import sums
+from fusionrs_builder.release.documents import card, croissant, datasheet, examples, facts, notice
+from fusionrs_builder.release.documents.datasheet import Publisher
 from fusionrs_builder.release.layout import FOLDERS
 from fusionrs_builder.release.recipe import Recipe
 from fusionrs_builder.settings import PushSettings

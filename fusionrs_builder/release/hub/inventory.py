@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import Files
-from fusionrs_builder.release import card, sums
+from fusionrs_builder.release import sums
+from fusionrs_builder.release.documents import card
 from fusionrs_builder.release.layout import OURS
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pyarrow.parquet as pq
 
 from fusionrs_builder import pixels
-from fusionrs_builder.release.facts import Place
+from fusionrs_builder.release.documents.facts import Place
 from fusionrs_builder.shards import Row
 from fusionrs_builder.workspace import Workspace
 

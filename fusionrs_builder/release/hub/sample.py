@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fusionrs_builder.errors import FusionError
-from fusionrs_builder.release.inventory import Inventory
+from fusionrs_builder.release.hub.inventory import Inventory
 from fusionrs_builder.shards import Row
 
 ROWS = 4

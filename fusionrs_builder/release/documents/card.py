@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from fusionrs_builder import __version__, schema
 from fusionrs_builder.files import Files
-from fusionrs_builder.release.facts import Facts
+from fusionrs_builder.release.documents.facts import Facts
+from fusionrs_builder.release.documents.notice import Holding, Terms
 from fusionrs_builder.release.features import features
 from fusionrs_builder.release.layout import FOLDERS, SPLITS, Config, fits, pattern
-from fusionrs_builder.release.notice import Holding, Terms
 from fusionrs_builder.release.recipe import Recipe
 from fusionrs_builder.settings import PushSettings
 from fusionrs_builder.shards import Row

@@ -15,12 +15,13 @@ import pytest
 import rdflib
 
 from fusionrs_builder import pixels, schema
-from fusionrs_builder.release import croissant, datasheet, facts, notice, sums
-from fusionrs_builder.release.datasheet import Publisher
+from fusionrs_builder.release import sums
+from fusionrs_builder.release.documents import croissant, datasheet, facts, notice
+from fusionrs_builder.release.documents.datasheet import Publisher
 from fusionrs_builder.release.layout import FOLDERS, SPLITS
 from fusionrs_builder.workspace import Workspace
 
-from .conftest import picture, record
+from ..conftest import picture, record
 from .test_notice import EVIL, FOLDER, LAYER, released, three
 
 DATED = Publisher(published="2026-11-20")

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fusionrs_builder import __version__, schema
-from fusionrs_builder.release import card, export
-from fusionrs_builder.release.facts import Facts
-from fusionrs_builder.release.notice import Holding, Terms, plain
+from fusionrs_builder.release import export
+from fusionrs_builder.release.documents import card
+from fusionrs_builder.release.documents.facts import Facts
+from fusionrs_builder.release.documents.notice import Holding, Terms, plain
 from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import digest
 from fusionrs_builder.workspace import Workspace

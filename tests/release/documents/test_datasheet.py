@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusionrs_builder.release import datasheet, facts, notice
-from fusionrs_builder.release.datasheet import Composition, Extent, Publisher
+from fusionrs_builder.release.documents import datasheet, facts, notice
+from fusionrs_builder.release.documents.datasheet import Composition, Extent, Publisher
 from fusionrs_builder.workspace import Workspace
 
-from .conftest import lay, record
+from ..conftest import lay, record
 from .test_notice import EVIL, LAYER, released, three
 
 FUNNEL = [{"layer": "rgb", "items": 53, "good": 48, "refused": {"unreadable": 3, "too_small": 2}}]

@@ -22,11 +22,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fusionrs_builder import __version__
-from fusionrs_builder.release.datasheet import Composition, Publisher
-from fusionrs_builder.release.facts import Facts
+from fusionrs_builder.release.documents.datasheet import Composition, Publisher
+from fusionrs_builder.release.documents.facts import Facts
+from fusionrs_builder.release.documents.notice import Holding, Terms, is_link, plain
+from fusionrs_builder.release.documents.record_sets import record_set, splits
 from fusionrs_builder.release.layout import FOLDERS, Config
-from fusionrs_builder.release.notice import Holding, Terms, is_link, plain
-from fusionrs_builder.release.record_sets import record_set, splits
 from fusionrs_builder.release.sums import Hashed
 from fusionrs_builder.stage import digest
 

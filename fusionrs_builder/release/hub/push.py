@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.release import calls, card, inventory, sample
-from fusionrs_builder.release.inventory import Inventory, Tree, some
+from fusionrs_builder.release.documents import card
+from fusionrs_builder.release.hub import calls, inventory, sample
+from fusionrs_builder.release.hub.inventory import Inventory, Tree, some
+from fusionrs_builder.release.hub.remote import Remote
 from fusionrs_builder.release.layout import OURS
-from fusionrs_builder.release.remote import Remote
 
 STAGING = "staging-"
 """Begins the name of the branch, which ends in the first 12 digits of the release's mark."""

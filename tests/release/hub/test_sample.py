@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from fusionrs_builder.errors import FusionError
-from fusionrs_builder.release import inventory, sample
+from fusionrs_builder.release.hub import inventory, sample
 from tests.hub import clients, releases
 from tests.hub.server import HubServer, serving
 

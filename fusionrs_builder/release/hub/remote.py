@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.release.calls import Calls, changed_meanwhile
-from fusionrs_builder.release.inventory import Tree
+from fusionrs_builder.release.hub.calls import Calls, changed_meanwhile
+from fusionrs_builder.release.hub.inventory import Tree
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fusionrs_builder.release import card, facts
+from fusionrs_builder.release.documents import card, facts
 from fusionrs_builder.settings import PushSettings
 from fusionrs_builder.shards import Footer
 from fusionrs_builder.workspace import Workspace
 
-from .conftest import contents, lay, push, record
+from ..conftest import contents, lay, push, record
 
 EVIL = "a | b ``` <script>x</script>\n---\r\n# *head* [l](javascript:x) {{ 7*7 }} {% raw %} $$ \u2028 \u202e & : - ? \0"
 

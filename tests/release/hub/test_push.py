@@ -11,8 +11,8 @@ import pytest
 from huggingface_hub import HfApi, constants
 
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.release import calls, inventory
-from fusionrs_builder.release.hub import PushedToHub, push_to_hub
+from fusionrs_builder.release.hub import calls, inventory
+from fusionrs_builder.release.hub.push import PushedToHub, push_to_hub
 from tests.hub import clients, releases
 from tests.hub.repository import Repository
 from tests.hub.server import HubServer, serving
