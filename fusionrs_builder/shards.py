@@ -57,11 +57,12 @@ class ShardWriter:
         files: where.
         path: place of the file, relative to `files`.
         arrow: schema of the rows.
+        hashed: give the footer the sha256 of the rows; what no layer is made from goes without.
         options: further options of `pyarrow.parquet.ParquetWriter`.
     """
 
-    def __init__(self, files: Files, path: str, arrow: pa.Schema, **options: Any) -> None:
-        self.rows = 0
+    def __init__(self, files: Files, path: str, arrow: pa.Schema, hashed: bool = True, **options: Any) -> None:
+        self.rows, self.hashed = 0, hashed
         self._files, self._path, self._arrow = files, path, arrow
         self._temporary = files.temporary(path)
         self._handle = self._temporary.open("wb")
@@ -90,16 +91,17 @@ class ShardWriter:
         Args:
             group: one chunk a column, nothing of it sliced: the same rows then have the same `content`.
         """
-        for batch in group.cast(self._arrow).to_batches():
-            self.rows += batch.num_rows
+        group = group.cast(self._arrow)
+        self.rows += group.num_rows
+        for batch in group.to_batches() if self.hashed else ():
             self._hash.update(batch.serialize())
         with self._files.explained(self._path):
-            self._parquet.write_table(group.cast(self._arrow), row_group_size=max(1, group.num_rows))
+            self._parquet.write_table(group, row_group_size=max(1, group.num_rows))
 
     def commit(self, footer: Footer) -> Footer:
         """Flush, sync, rename into place. Returns the footer with `content` and `rows` filled in."""
         self._flush()
-        footer = replace(footer, content=self._hash.hexdigest(), rows=self.rows)
+        footer = replace(footer, content=self._hash.hexdigest() if self.hashed else "", rows=self.rows)
         with self._files.explained(self._path):
             self._parquet.add_key_value_metadata({FOOTER_KEY: json.dumps(asdict(footer), sort_keys=True).encode()})
             self._parquet.close()

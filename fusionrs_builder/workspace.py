@@ -111,8 +111,9 @@ class Workspace(Files):
         """
         path = self.shard_path(layer, shard)
         try:
-            with self.fs.open(self.path(path), "rb") as handle:
-                parquet = pq.ParquetFile(handle)
+            # Arrow reads a local file by itself twice as fast as through a file of Python.
+            place = contextlib.nullcontext(self.path(path)) if self.local else self.fs.open(self.path(path), "rb")
+            with place as opened, pq.ParquetFile(opened, pre_buffer=not self.local) as parquet:
                 for group in range(parquet.num_row_groups):
                     yield parquet.read_row_group(group, columns=list(columns) if columns else None)
         except (OSError, pa.ArrowException) as error:

@@ -101,6 +101,7 @@ class ReleaseWriter:
                 workspace,
                 f"{folder}/{place}/{name}.parquet",
                 arrow_schema(config),
+                hashed=False,
                 # Encoded images do not become smaller; what stands beside them does.
                 compression={leaf: "none" if leaf.endswith(".bytes") else "zstd" for leaf in _leaves(config)},
                 write_page_index=True,

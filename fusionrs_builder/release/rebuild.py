@@ -198,5 +198,5 @@ def _describe(source: Workspace, folder: str, target: Workspace, into: str, name
     for path in sums.paths(target, into):
         if path.endswith(".parquet") and path.rsplit("/", 1)[-1].removesuffix(".parquet") not in names:
             target.fs.rm_file(target.path(into, path))
-    contents = {name: footer.content for name, footer in target.footers(f"{into}/{DATA}").items()}
+    contents = {name: footer.fingerprint for name, footer in target.footers(f"{into}/{DATA}").items()}
     describe.describe(target, into, found, names, digest([found.texts(), contents, "rebuilt"]))

@@ -1,7 +1,9 @@
 """A data set repository on the Hub. Each method may be tried again, and takes a lost answer for what it is."""
 
+import contextlib
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -125,16 +127,17 @@ class Remote:
 
     def upload(self, branch: str, folder: Path, ignored: Sequence[str], message: str) -> None:
         """Upload a folder to a branch, but for some patterns; what is there already is not sent."""
-        self.call(
-            "upload",
-            lambda: self.api.upload_folder(
-                folder_path=folder,
-                revision=branch,
-                commit_message=message,
-                ignore_patterns=list(ignored),  # the client adds to it
-                **self.names,
-            ),
-        )
+        with _plain_unless_watched():
+            self.call(
+                "upload",
+                lambda: self.api.upload_folder(
+                    folder_path=folder,
+                    revision=branch,
+                    commit_message=message,
+                    ignore_patterns=list(ignored),  # the client adds to it
+                    **self.names,
+                ),
+            )
 
     def replace(
         self, main: str, operations: Callable[[], Sequence["Operation"]], message: str, wanted: Callable[[Tree], bool]
@@ -188,3 +191,18 @@ class Remote:
         self.call("tag", lambda: self.api.create_tag(tag=name, revision=commit, exist_ok=True, **self.names))
         if self.refs().get(f"tags/{name}") != commit:
             raise UsageError(f"{self.repo_id} has a tag {name} that names something else: choose another --tag")
+
+
+@contextlib.contextmanager
+def _plain_unless_watched() -> Iterator[None]:
+    """No bars of the client where nobody sees them: in a file they are a line a tick."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if sys.stderr.isatty() or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
