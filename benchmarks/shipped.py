@@ -48,7 +48,7 @@ LWIR = TrainSettings(
     objective="cut",
     generator=GeneratorConfig(ngf=16, n_blocks=4, norm="none", tone=9),
     weights=Weights(adversarial=0, views=1, nce=0, edge=3, statistics=1),
-    steps=3_200,
+    steps=1_800,
     batch_size=8,
     crop=256,
     learning_rate=1e-3,

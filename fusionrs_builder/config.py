@@ -103,7 +103,7 @@ def _explain(item: Any) -> str:
     key = ".".join(parts)
     if item["type"] != "extra_forbidden":
         # An address may hold a password.
-        hidden = isinstance(item["input"], dict) or parts[-1] == "base_url"
+        hidden = isinstance(item["input"], dict) or parts[-1].endswith("url")
         given = "" if hidden else f" (got {item['input']!r})"
         said = PLAINLY.get(item["type"], item["msg"].removeprefix("Value error, "))
         return f"{key}: {said}{given}"

@@ -14,7 +14,7 @@ Flags given here are checked, written to fusionrs.toml, and so hold for the next
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,8 +31,6 @@ from fusionrs_builder.workspace import Workspace
 
 if TYPE_CHECKING:
     from fusionrs_builder.caption.chat.estimate import Estimate
-    from fusionrs_builder.checked import Checked
-    from fusionrs_builder.release.rebuild import Rebuilt
 
 __all__ = ["Run", "Summary", "Workspace", "caption", "curate", "download", "push", "run_all", "status", "translate"]
 
@@ -236,85 +234,28 @@ def push(
         flags: keys of `settings.PushSettings`.
     """
     from fusionrs_builder.release import publish
+    from fusionrs_builder.release.licences import withheld
 
     target = publish.Target(None if to is None else os.fspath(to), format, repo_id, tag, public)
-    target.check()
+    target.check(workspace, config.update(workspace, ("push",), flags, save=False).push.license_policy)
     settings, stage = _configured(workspace, "push", flags, run)
     summary = _run(workspace, stage, run, settings)
-    summary.path = workspace.path("release", settings.push.name)
+    name, policy = settings.push.name, settings.push.license_policy
+    summary.path = workspace.path("release", name)
     if run.dry_run:
-        summary.notes += publish.plan(workspace, settings.push.name, target)
+        summary.notes += publish.plan(workspace, name, target)
     elif not summary.waiting:
-        summary.notes += publish.publish(workspace, settings.push.name, target, say)
+        without = withheld(workspace, stage.writes, workspace.shards(stage.writes))
+        if without:
+            summary.notes.append(publish.told_withheld(without, policy))
+        if target.to is None and target.repo_id is None:
+            return summary
+        with workspace.lock("push"):
+            if not stage.is_current(workspace):
+                raise FusionError(f"{summary.path} was changed before it was published: run the same command again")
+            summary.notes += publish.publish(workspace, name, target, policy, say)
         summary.path = target.to or summary.path
     return summary
-
-
-def check(where: str, every: bool = False) -> "Checked":
-    """Look whether a workspace, a release or a data set of the Hub is what it says it is.
-
-    Args:
-        where: folder, fsspec URL, or `ORG/NAME` on the Hub.
-        every: decode the pictures of all records, not of a sample.
-
-    Raises:
-        UsageError: there is nothing of the kind.
-        FusionError: it cannot be reached.
-    """
-    from fusionrs_builder import layers
-    from fusionrs_builder.release import check as releases
-    from fusionrs_builder.release import place
-
-    found = place.find(where)
-    if found.release is not None:
-        return releases.check(found.workspace, found.release, every)
-    looked = layers.check(found.workspace, every)
-    for name in found.releases():
-        looked.add(releases.check(found.workspace, f"release/{name}", every), f"release/{name}")
-    return looked
-
-
-def rebuild(release: str, to: str, copies: Mapping[str, str], run: Run = Run()) -> "Rebuilt":
-    """Fill in the pictures that a release may not hold, from copies of the corpora, by the recipe that it holds.
-
-    Args:
-        release: folder, fsspec URL, or `ORG/NAME` on the Hub.
-        to: folder that becomes the whole release; the workspace of the rebuild stands beside it and is kept.
-        copies: path of each corpus, as published; others are fetched where the registry says how.
-        run: how to run.
-
-    Raises:
-        UsageError: there is no such release, or it lacks nothing; or as `download`.
-        FusionError: as `download` and `translate`.
-    """
-    from fusionrs_builder.release import place, recipe
-    from fusionrs_builder.release import rebuild as rebuilding
-
-    found = place.find(release)
-    if found.release is None:
-        raise UsageError(f"{release} is a workspace, which has all pictures: name a release folder or ORG/NAME")
-    wanted = rebuilding.wanted(found.workspace, found.release)
-    if other := set(copies) - set(wanted):
-        raise UsageError(f"--from {min(other)}: nothing of it is missing; missing are {_named(wanted) or 'none'}")
-    if not wanted or run.dry_run:
-        return rebuilding.Rebuilt(f"{release}: rows without pictures: {_named(wanted) or 'none'}")
-    target = Path(to).expanduser().resolve()
-    tables = recipe.read(found.workspace, found.release).settings
-    corpora = {name: {**tables.get("corpora", {}).get(name, {})} for name in sorted(wanted)}
-    for name, path in copies.items():
-        corpora[name]["from"] = os.path.abspath(os.path.expanduser(path))
-    workspace = Workspace.open(f"{target}.workspace", create=True)
-    config.replace(workspace, {**tables, "corpora": corpora})
-    for step in (download, translate):
-        summary = step(workspace, run=run)
-        if summary.problems:
-            raise FusionError("; ".join(summary.problems))
-    above = Workspace.open(target.parent, create=True)
-    return rebuilding.fill(found.workspace, found.release, workspace, above, target.name)
-
-
-def _named(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
 
 
 def run_all(workspace: Workspace, run: Run = Run()) -> list[Summary]:

@@ -6,6 +6,7 @@ Everything that decodes, encodes or hashes an image goes through here, so that t
 
 import hashlib
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def decode(data: bytes) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise ValueError("not an image of a known format") from None
-    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, EOFError, ValueError, TypeError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(f"the image is damaged: {error}") from None
 
 

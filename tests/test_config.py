@@ -82,3 +82,11 @@ def test_plain_names_pass(name: str) -> None:
 def test_other_names_do_not(name: str) -> None:
     with pytest.raises(ValueError, match="lower-case"):
         check_name(name)
+
+
+@pytest.mark.parametrize("key", ["source_url", "license_url"])
+def test_a_published_address_holds_no_password(key: str) -> None:
+    with pytest.raises(UsageError, match=f"corpora.c.{key}: .*leave user name and password out") as error:
+        config.parse({"corpora": {"c": {key: "https://me:secret@x.org/a"}}}, "here")
+    assert "secret" not in str(error.value)
+    assert config.parse({"corpora": {"c": {key: "https://x.org/a@b"}}}, "here")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import fusionrs_builder
@@ -116,6 +117,10 @@ def test_workers_write_what_one_process_writes(ws: Workspace, built: Workspace, 
     many.write_bytes("fusionrs.toml", built.read_bytes("fusionrs.toml"))
     run_all(many, Run(workers=2))
     assert footers(many) == footers(built)
+    release, same = (Path(each.path("release", "fusionrs")) for each in (built, many))
+    files = sorted(path.relative_to(release) for path in release.rglob("*") if path.is_file())
+    assert len(files) > 10
+    assert [(release / path).read_bytes() for path in files] == [(same / path).read_bytes() for path in files]
 
 
 def test_stages_out_of_order_say_what_is_missing(ws: Workspace, class_folders: Make) -> None:
@@ -163,6 +168,25 @@ def test_too_many_refused_stops_the_run(ws: Workspace, class_folders: Make) -> N
     config.update(ws, ("build",), {"max_reject_rate": 0.2})
     config.update(ws, ("translate",), {"translator": "gray"})
     assert len(run_all(ws, ONE)) == 5
+
+
+def test_a_release_never_mixes_two_licence_policies(built: Workspace) -> None:
+    """Pixels that came in under one policy go with the next one, and the card tells which holds."""
+    data = Path(built.path("release", "fusionrs", "data"))
+
+    def pictures() -> set[bool]:
+        found = [
+            row["ir"] is not None for path in data.iterdir() for row in pq.read_table(path, columns=["ir"]).to_pylist()
+        ]
+        assert len(found) == 12
+        return set(found)
+
+    assert pictures() == {False}  # MIT, but nobody said that the pictures may be published again
+    assert push(built, license_policy="any", run=ONE).made == len(list(data.iterdir()))
+    assert pictures() == {True} and list((data.parent / "examples").iterdir())
+    assert config.load(built).push.license_policy == "any"
+    push(built, license_policy="redistributable", run=ONE)
+    assert pictures() == {False} and not list((data.parent / "examples").iterdir())
 
 
 def test_push_copies_the_release(built: Workspace, tmp_path: Path) -> None:

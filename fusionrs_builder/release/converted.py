@@ -145,7 +145,7 @@ class Copy:
     def __init__(self, release: Path, target: Path, form: str, ours: str) -> None:
         self.release, self.target = release, target
         self._rows, self._files = Workspace(os.fspath(release)), Files(os.fspath(target))
-        self._mark, self._ours = f"<!-- fusionrs-builder copy {form} -->", re.compile(f"{ours}|{COPIED}")
+        self._mark, self._ours = f"{card.COPY}{form} -->", re.compile(f"{ours}|{COPIED}")
         self._written = self._kept = self._removed = 0
         found = _sources(release)
         self.sources = {split: [file.stem for file in files] for split, files in found.items()}

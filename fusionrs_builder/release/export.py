@@ -1,6 +1,6 @@
 """The Parquet files of a release: the kept rows of the aligned layers, in Arrow from end to end."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,20 +9,15 @@ import pyarrow.parquet as pq
 from fusionrs_builder import schema
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.release.features import IMAGES as IMAGES
+from fusionrs_builder.release.features import SOURCES as SOURCES
 from fusionrs_builder.release.features import arrow_schema
 from fusionrs_builder.release.features import features as features
 from fusionrs_builder.release.layout import FOLDERS, Config
 from fusionrs_builder.release.layout import SPLITS as SPLITS
 from fusionrs_builder.release.licences import Policy, withhold
-from fusionrs_builder.release.plan import File
+from fusionrs_builder.release.plan import File, Part
 from fusionrs_builder.shards import Footer, ShardWriter
 from fusionrs_builder.workspace import Workspace
-
-SOURCES: Mapping[str, Sequence[str]] = {
-    layer: [c.name for c in schema.COLUMNS if c.release and c.layers[-1:] == (layer,) and c.layers != schema.LAYERS]
-    for layer in schema.LAYERS
-}
-"""The released columns of each layer, each from the last layer that holds it (`ir` from `ir`, not from `rgb`)."""
 
 GROUP_ROWS: dict[Config, int] = {"default": 100, "text": 1000}
 """Rows of a row group at most: what the viewer of the Hub reads at once for a page."""
@@ -35,10 +30,11 @@ def rows(workspace: Workspace, file: File, policy: Policy) -> Iterator[pa.Record
     """The rows of one file, a row group of the layers in memory at a time.
 
     Raises:
-        FusionError: a shard cannot be read, or its layers do not hold the same records.
+        FusionError: a shard cannot be read, its layers do not hold the same records, or it was replaced since the
+            file was planned.
     """
     for part in file.parts:
-        made_from = _made_from(workspace, part.shard)
+        made_from = {"shard": part.shard, "rgb": part.inputs["rgb"], "ir": part.inputs["ir"]}
         for batch in _aligned(workspace, part.shard):
             mask = pc.and_(batch["keep"], pc.equal(batch["split"], file.split))
             kept = batch.filter(mask)
@@ -47,6 +43,7 @@ def rows(workspace: Workspace, file: File, policy: Policy) -> Iterator[pa.Record
             told = pa.array([made_from] * kept.num_rows, schema.MADE_FROM)
             kept = kept.append_column("made_from", told).select([c.name for c in schema.COLUMNS if c.release])
             yield from (withhold(each, policy) for each in kept.combine_chunks().to_batches())
+        _check_unchanged(workspace, part)  # after the reading: what was replaced by then is not what was planned
 
 
 def _aligned(workspace: Workspace, shard: str) -> Iterator[pa.Table]:
@@ -81,9 +78,14 @@ def _other_records(shard: str) -> FusionError:
     )
 
 
-def _made_from(workspace: Workspace, shard: str) -> dict[str, str]:
-    footers = {layer: workspace.footer(layer, shard) for layer in ("rgb", "ir")}
-    return {"shard": shard, **{layer: footer.content for layer, footer in footers.items() if footer}}
+def _check_unchanged(workspace: Workspace, part: Part) -> None:
+    for layer, content in part.inputs.items():
+        footer = workspace.footer(layer, part.shard)
+        if footer is None or footer.content != content:
+            raise FusionError(
+                f"{layer}/{part.shard}.parquet was replaced while it was being released: run `fusionrs-build push` "
+                "again, once nothing else writes to the workspace"
+            )
 
 
 class ReleaseWriter:

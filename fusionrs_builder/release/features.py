@@ -1,5 +1,6 @@
-"""The columns of the configurations of a release, as Arrow and as Hugging Face features."""
+"""The columns of the configurations of a release, as Arrow and as Hugging Face features, and where each comes from."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +10,12 @@ from fusionrs_builder.release.layout import Config
 
 IMAGES = tuple(column.name for column in schema.COLUMNS if column.release and column.type == schema.IMAGE)
 """What the configuration `text` leaves out."""
+
+SOURCES: Mapping[str, Sequence[str]] = {
+    layer: [c.name for c in schema.COLUMNS if c.release and c.layers[-1:] == (layer,) and c.layers != schema.LAYERS]
+    for layer in schema.LAYERS
+}
+"""The released columns of each layer, each from the last layer that holds it (`ir` from `ir`, not from `rgb`)."""
 
 
 def features(config: Config = "default") -> Any:

@@ -44,7 +44,7 @@ def push_to_folder(workspace: Workspace, name: str, target: str) -> Pushed:
         _check(workspace, there, target)
         files = sums.paths(workspace, folder)
         pushed = Pushed([], [], [])
-        known = {} if there.local else sums.read(there)
+        known = {} if there.local else _known(there)
         differ = {file for file in files if not _is_same(workspace, folder, there, file, known.get(file))}
         pushed.kept.extend(file for file in files if file not in differ)
         for name in (card.NAME, sums.NAME) if differ else ():  # neither may speak of what is about to change
@@ -86,7 +86,8 @@ def _check(workspace: Workspace, there: Files, target: str) -> None:
     if type(there.fs) is type(workspace.fs) and f"{there.root}/".startswith(f"{workspace.root}/"):
         raise UsageError(f"--to {target} lies in the workspace: name a folder elsewhere")
     if there.exists(card.NAME):
-        strange = card.fingerprint_of(there, "") is None
+        other_format = card.COPY.encode() in there.read_bytes(card.NAME)
+        strange = other_format or card.fingerprint_of(there, "") is None
     else:
         data = there.path("data")
         inside = there.fs.ls(data, detail=False) if there.fs.isdir(data) else []
@@ -94,6 +95,14 @@ def _check(workspace: Workspace, there: Files, target: str) -> None:
         strange = any(not OURS.fullmatch(f"data/{name}") and not name.startswith(TEMPORARY) for name in names)
     if strange:
         raise UsageError(f"--to {target} holds something that is not a release: name a new or empty folder")
+
+
+def _known(there: Files) -> dict[str, str]:
+    """The sums of an earlier copy; none where they are damaged: then all is read."""
+    try:
+        return sums.read(there)
+    except FusionError:
+        return {}
 
 
 def _is_same(workspace: Workspace, folder: str, there: Files, file: str, known: str | None) -> bool:

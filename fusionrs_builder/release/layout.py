@@ -35,15 +35,18 @@ def fits(head: str, split: str, corpus: str = "") -> bool:
 def pattern(split: str, corpus: str = "", by_corpus: bool = False) -> str:
     """The names of the files of a split, for `data_files`."""
     if corpus:
-        return f"{prefix(split, corpus)}-[0-9]*-of-*.parquet"
+        return f"{prefix(split, corpus)}-{'[0-9]' * 5}-of-*.parquet"  # not those of `naip-2020` for `naip`
     return f"{split}.*.parquet" if by_corpus else f"{split}-*.parquet"
 
 
 PARQUET = rf"({'|'.join(FOLDERS.values())})/({NAME.pattern})\.parquet"
 """Paths of the files that hold rows."""
 
-OURS = re.compile(
-    rf"README\.md|DATASHEET\.md|NOTICE|croissant\.json|SHA256SUMS|recipe/(fusionrs\.(toml|lock)|report\.json)"
-    rf"|examples/\d{{3}}-(rgb|ir)\.jpg|{PARQUET}"
+NEEDED = (
+    *("README.md", "DATASHEET.md", "NOTICE", "croissant.json", "SHA256SUMS"),
+    *("recipe/fusionrs.toml", "recipe/fusionrs.lock", "recipe/report.json"),
 )
+"""Paths that every release has."""
+
+OURS = re.compile(rf"{'|'.join(map(re.escape, NEEDED))}|examples/\d{{3}}-(rgb|ir)\.jpg|{PARQUET}")
 """Paths of a release, which the next one may replace or remove. Whatever else lies beside them is not ours."""

@@ -1,17 +1,23 @@
 """Whose pixels a release may hold: the policy, and what is left of a row whose pixels are withheld."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fusionrs_builder.release.features import IMAGES
+from fusionrs_builder.workspace import Workspace
 
 Policy = Literal["redistributable", "noncommercial", "any"]
 
 NON_COMMERCIAL = re.compile(r"CC-BY-NC(-SA)?-\d\.\d(-[A-Z]+)?", re.IGNORECASE)
 """Licences that let pictures be published again, changed too, but not be sold. Words beside the name are doubts."""
+
+LIMITED = re.compile(r"\bnc\b|non-?\s?commercial|academic|research", re.IGNORECASE)
+"""Words of a licence that is not for any purpose, whatever else is said of it."""
 
 
 def allows(policy: Policy, licence: str, redistributable: bool) -> bool:
@@ -25,10 +31,9 @@ def allows(policy: Policy, licence: str, redistributable: bool) -> bool:
     """
     if policy == "any":
         return True
-    limited = "-nc" in licence.lower()
     if policy == "noncommercial" and NON_COMMERCIAL.fullmatch(licence.strip()):
         return True
-    return redistributable and (policy == "noncommercial" or not limited)
+    return redistributable and (policy == "noncommercial" or not LIMITED.search(licence))
 
 
 def withhold(batch: pa.RecordBatch, policy: Policy) -> pa.RecordBatch:
@@ -49,3 +54,13 @@ def withhold(batch: pa.RecordBatch, policy: Policy) -> pa.RecordBatch:
         nothing = pa.nulls(len(column), column.type)
         batch = batch.set_column(batch.schema.get_field_index(name), name, pc.if_else(kept, column, nothing))
     return batch
+
+
+def withheld(workspace: Workspace, layer: str, names: Iterable[str]) -> Counter[tuple[str, str]]:
+    """Rows of release files without pictures, by corpus and `ir_origin`: every record has an infrared view."""
+    found: Counter[tuple[str, str]] = Counter()
+    for name in names:
+        table = workspace.table(layer, name, ["corpus", "ir_origin", "ir.path"])
+        table = table.filter(pc.is_null(table["ir"]))
+        found.update(zip(table["corpus"].to_pylist(), table["ir_origin"].to_pylist(), strict=True))
+    return found

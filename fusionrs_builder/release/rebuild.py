@@ -1,31 +1,34 @@
-"""Fill in the pictures that a release does not hold, from a workspace built by its recipe, and verify every hash."""
+"""Fill in the pictures that a release does not hold, from a workspace built by its recipe, and verify every hash.
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+Every file of the release is written anew, under its name, with the pictures that could be had. A file that stands is
+gone on from: what is filled in stays, whatever became of the copy it came from, and only the other rows are tried. A
+run may be killed anywhere and run again.
+"""
+
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from fusionrs_builder import pixels
+from fusionrs_builder.checked import Checked
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.files import TEMPORARY, Files
 from fusionrs_builder.release import recipe, sums
 from fusionrs_builder.release.documents import card, describe
 from fusionrs_builder.release.export import ReleaseWriter
-from fusionrs_builder.release.features import arrow_schema
+from fusionrs_builder.release.features import IMAGES
 from fusionrs_builder.release.layout import FOLDERS, NAME, SPLITS
-from fusionrs_builder.shards import Footer, Row
+from fusionrs_builder.release.licences import withheld
+from fusionrs_builder.release.pictures import WANTED, LackingError, Pictures
+from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import digest
 from fusionrs_builder.workspace import Workspace
 
+STAGE = "rebuild"
 DATA = FOLDERS["default"]
-
-HELD = 4
-"""Row groups of the workspace in memory at once."""
-
-SAID = 5
-"""Rows named of those that could not be filled in."""
 
 
 @dataclass
@@ -34,169 +37,186 @@ class Rebuilt:
 
     Attributes:
         path: of the whole release.
-        filled: rows by corpus whose pictures are in it now.
-        problems: why others are not, a line each; empty where all are.
+        filled: rows by corpus whose pictures came in now.
+        missing: rows by corpus that still have none.
+        problems: why not, a line each; empty where all rows are whole, or nothing was tried.
     """
 
-    path: str = ""
+    path: str
     filled: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
-    _failed: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def failures(self) -> int:
-        """Rows that could not be filled in."""
-        return self._failed.total()
-
-    def failed(self, kind: str, what: str) -> None:
-        self._failed[kind] += 1
-        if self._failed[kind] <= SAID:
-            self.problems.append(what)
-        elif self._failed[kind] == SAID + 1:
-            self.problems.append(f"{kind}: and more")
 
     def lines(self) -> list[str]:
         """For people."""
-        counts = ", ".join(f"{corpus} {count:,}" for corpus, count in sorted(self.filled.items())) or "none"
-        return [*(f"not filled in: {each}" for each in self.problems), f"filled in: {counts}", self.path]
+        return [
+            *(f"not filled in: {each}" for each in self.problems),
+            f"filled in: {_named(self.filled)}",
+            f"without pictures: {_named(self.missing)}",
+            self.path,
+        ]
 
     def as_dict(self) -> dict[str, Any]:
-        return {"path": self.path, "filled": dict(self.filled), "problems": self.problems}
+        counts = {"filled": dict(self.filled), "missing": dict(self.missing)}
+        return {"path": self.path, **counts, "problems": self.problems}
 
 
-def wanted(source: Workspace, folder: str) -> Counter[str]:
-    """Rows without pictures by corpus: every record has an infrared view, so one without is withheld."""
-    found: Counter[str] = Counter()
-    for name in _names(source, folder):
-        found.update(_counts(source, folder, name))
-    return found
+def _named(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "none"
 
 
-def _counts(source: Workspace, folder: str, name: str) -> Counter[str]:
-    table = source.table(f"{folder}/{DATA}", name, ["corpus", "ir.path"])
-    return Counter(table.filter(pc.is_null(table["ir"]))["corpus"].to_pylist())
-
-
-def fill(source: Workspace, folder: str, workspace: Workspace, target: Workspace, into: str) -> Rebuilt:
-    """Write the release anew, with the pictures of a workspace where it has none.
-
-    A picture goes in where its pixels have the sha256 that the release gives; where they have another, or the record is
-    not there, the row stays as it was and is told. Files that stand and are current are kept.
+class Rebuild:
+    """One release, and the folder that becomes the whole of it.
 
     Args:
         source: the folder above the release.
         folder: of the release in it.
-        workspace: with the rgb and ir layers of the corpora that are wanted.
-        target: the folder above the new release.
-        into: its folder there.
+        to: local folder.
+
+    Raises:
+        FusionError: the release is not whole.
+        UsageError: `to` is no folder for it.
     """
-    found = Rebuilt(target.path(into))
-    names = _names(source, folder)
-    if target.exists(f"{into}/{card.NAME}"):
-        target.fs.rm_file(target.path(into, card.NAME))
-    pictures = _Pictures(workspace)
-    contents = {layer: [f.content for f in workspace.footers(layer).values()] for layer in ("rgb", "ir")}
-    for name in names:
-        fingerprint = digest([sums.hashed(source, folder, f"{DATA}/{name}.parquet").sha256, contents])
-        footer = target.footer_of(f"{into}/{DATA}/{name}.parquet")
-        if footer and footer.fingerprint == fingerprint and not footer.refused:
-            found.filled.update(_counts(source, folder, name))
+
+    def __init__(self, source: Workspace, folder: str, to: Path) -> None:
+        if card.fingerprint_of(source, folder) is None:
+            raise FusionError(f"{source.path(folder)} has no card, so it is no whole release: fetch or push it again")
+        if source.local and Path(source.path(folder)).resolve() == to:
+            raise UsageError(f"--to {to} is the release itself: name a folder of its own")
+        _check_target(to)
+        self.source, self.folder = source, folder
+        self.target, self.into = Workspace(str(to.parent)), to.name
+        self.recipe = recipe.read(source, folder)
+        names = [name for name in source.shards(f"{folder}/{DATA}") if NAME.fullmatch(name)]
+        self.names = sorted(names, key=lambda name: (SPLITS.index(name.split("-")[0].split(".")[0]), name))
+        self._sums = sums.read(source, folder)
+        self._fingerprints: dict[str, str] = {}
+
+    def missing(self) -> Counter[tuple[str, str]]:
+        """Rows that have no pictures yet, by corpus and `ir_origin`."""
+        found: Counter[tuple[str, str]] = Counter()
+        for name in self.names:
+            found.update(withheld(*self._begun(name), [name]))
+        return found
+
+    def is_begun(self) -> bool:
+        """Whether a file stands that an earlier run made."""
+        return any(self._standing(name) for name in self.names)
+
+    def fill(self, workspace: Workspace) -> Rebuilt:
+        """Write what is not whole, and tell of it all.
+
+        A picture goes in where its pixels have the sha256 that the release gives; where they have another, or the
+        record is not there, the row stays as it was and is told.
+
+        Args:
+            workspace: with the rgb and ir layers of the corpora that are missing.
+
+        Raises:
+            FusionError: a file of the release is damaged, or the disk is full; what is written stays.
+        """
+        found, problems = Rebuilt(self.target.path(self.into)), Checked()
+        Files(found.path).clean()
+        pictures = Pictures(workspace)
+        for name in self.names:
+            footer = self._standing(name)
+            if not footer or footer.refused:
+                self._unfinish()
+                self._write(name, pictures, found, problems)
+        self._describe()
+        found.problems = problems.finish().problems
+        return found
+
+    def _fingerprint(self, name: str) -> str:
+        """Of a file: what it is made from. A local one is read; of another the Hub or SHA256SUMS says what it is."""
+        if name not in self._fingerprints:
+            path = f"{DATA}/{name}.parquet"
+            told = self._sums.get(path)
+            sha256 = sums.said(self.source, self.folder, path) or (None if self.source.local else told)
+            sha256 = sha256 or sums.hashed(self.source, self.folder, path).sha256
+            if told and sha256 != told:
+                raise FusionError(
+                    f"{self.source.path(self.folder, path)} is not what {sums.NAME} says: it was changed or damaged, "
+                    "so fetch the release again"
+                )
+            self._fingerprints[name] = digest([STAGE, sha256])
+        return self._fingerprints[name]
+
+    def _standing(self, name: str) -> Footer | None:
+        """The footer of a file that an earlier run made from the same; both configurations stand."""
+        footers = [self.target.footer_of(f"{self.into}/{place}/{name}.parquet") for place in FOLDERS.values()]
+        of_this = all(footer and footer.fingerprint == self._fingerprint(name) for footer in footers)
+        return footers[0] if of_this else None
+
+    def _begun(self, name: str) -> tuple[Workspace, str]:
+        """Where the rows of a file are to be read."""
+        if self._standing(name):
+            return self.target, f"{self.into}/{DATA}"
+        return self.source, f"{self.folder}/{DATA}"
+
+    def _write(self, name: str, pictures: Pictures, found: Rebuilt, problems: Checked) -> None:
+        rows = lacking = 0
+        source, layer = self._begun(name)
+        with ReleaseWriter(self.target, self.into, name) as writer:
+            for table in source.tables(layer, name):
+                whole = _filled(table, pictures, found, problems)
+                rows, lacking = rows + whole.num_rows, lacking + whole["ir"].null_count
+                for batch in whole.combine_chunks().to_batches():
+                    writer.write(batch)
+            # What could not be filled in is tried again the next time.
+            refused = {"not_filled": lacking} if lacking else {}
+            writer.commit(Footer(STAGE, self._fingerprint(name), items=rows, refused=refused))
+
+    def _unfinish(self) -> None:
+        """Take the card away: a folder that has one is whole."""
+        if self.target.exists(f"{self.into}/{card.NAME}"):
+            self.target.fs.rm_file(self.target.path(self.into, card.NAME))
+
+    def _describe(self) -> None:
+        """Tell of the whole release: the same recipe, but every pixel, so that it is not to be published."""
+        told = replace(self.recipe, push=self.recipe.push.model_copy(update={"license_policy": "any"}))
+        for path in sums.paths(self.target, self.into):
+            if path.endswith(".parquet") and path.rsplit("/", 1)[-1].removesuffix(".parquet") not in self.names:
+                self.target.fs.rm_file(self.target.path(self.into, path))
+        refused = [self.target.footers(f"{self.into}/{DATA}")[name].refused for name in self.names]
+        files = [[name, self._fingerprint(name), each] for name, each in zip(self.names, refused, strict=True)]
+        wanted = digest({"version": describe.version(), "recipe": told.texts(), "files": files})
+        if card.fingerprint_of(self.target, self.into) != wanted:
+            describe.describe(self.target, self.into, told, self.names, wanted)
+
+
+def _filled(table: pa.Table, pictures: Pictures, found: Rebuilt, problems: Checked) -> pa.Table:
+    """The rows of a row group with the pictures that could be had in place of nulls."""
+    if not table["ir"].null_count:
+        return table
+    images = {name: table[name].to_pylist() for name in IMAGES}
+    empty = pc.indices_nonzero(pc.is_null(table["ir"])).to_pylist()
+    for number, row in zip(empty, table.select(WANTED).take(empty).to_pylist(), strict=True):
+        try:
+            made = pictures.verified(row)
+        except LackingError as why:
+            found.missing[row["corpus"]] += 1
+            problems.off(why.kind, str(why))
             continue
-        failed = found.failures
-        with ReleaseWriter(target, into, name) as writer:
-            for rows in source.batches(f"{folder}/{DATA}", name):
-                filled = [_filled(row, pictures, found) if row["ir"] is None else row for row in rows]
-                writer.write(pa.RecordBatch.from_pylist(filled, arrow_schema().remove_metadata()))
-            # A row that could not be filled in is tried again the next time.
-            refused = {"not_filled": found.failures - failed} if found.failures > failed else {}
-            writer.commit(Footer("rebuild", fingerprint, refused=refused))
-    _describe(source, folder, target, into, names)
-    return found
+        found.filled[row["corpus"]] += 1
+        for name in IMAGES:
+            images[name][number] = made[name]
+    for name in IMAGES:
+        column = table.schema.get_field_index(name)
+        table = table.set_column(column, table.field(name), pa.array(images[name], table.field(name).type))
+    return table
 
 
-def _filled(row: Row, pictures: "_Pictures", found: Rebuilt) -> Row:
-    made = pictures.get(row["id"])
-    if made is None:
-        found.failed("missing", f"{row['id']} is not in your copy of {row['corpus']}")
-        return row
-    try:
-        ours = pixels.rgb_array(made["rgb"]["bytes"]) if made["rgb"] else pixels.gray_array(made["ir"]["bytes"])
-        infrared = pixels.pixel_sha256(pixels.gray_array(made["ir"]["bytes"])) if made["ir"] else None
-    except ValueError as error:
-        found.failed("damaged", f"{row['id']} cannot be decoded: {error}")
-        return row
-    if pixels.pixel_sha256(ours) != row["pixel_sha256"]:
-        revision = f"revision {row['source_revision'] or 'not stated'}"
-        found.failed(
-            "other",
-            f"{row['id']} has other pixels in your copy of {row['corpus']}: is it {row['source_url']}, {revision}?",
-        )
-        return row
-    if infrared != row["ir_sha256"]:
-        found.failed(
-            "drawn otherwise",
-            f"the infrared view of {row['id']} was drawn otherwise: {row['ir_source']} on another device, or by "
-            "another release of torch, rounds otherwise; recipe/fusionrs.lock tells what it was",
-        )
-        return row
-    found.filled[row["corpus"]] += 1
-    return {**row, **{name: made[name] for name in ("rgb", "ir", "ir16")}}
-
-
-class _Pictures:
-    """The pictures of a workspace by id: where each is stays in memory, and the row groups read last."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        self._places: dict[str, tuple[str, int]] = {}
-        self._held: OrderedDict[tuple[str, str, int], list[Row]] = OrderedDict()
-        self._ends: dict[tuple[str, str], list[int]] = {}
-        for shard in workspace.shards("ir"):
-            ids = workspace.table("ir", shard, ["id"])["id"].to_pylist()
-            self._places |= {name: (shard, number) for number, name in enumerate(ids)}
-
-    def get(self, name: str) -> Row | None:
-        """`rgb`, `ir` and `ir16` of a record; None where it is not there."""
-        if name not in self._places:
-            return None
-        shard, number = self._places[name]
-        rgb, ir = self._row("rgb", shard, number), self._row("ir", shard, number)
-        return {"rgb": rgb["rgb"], "ir": ir["ir"], "ir16": ir["ir16"]}
-
-    def _row(self, layer: str, shard: str, number: int) -> Row:
-        ends = self._ends.setdefault((layer, shard), list(self._group_ends(layer, shard)))
-        group = next(n for n, end in enumerate(ends) if number < end)
-        key = (layer, shard, group)
-        if key not in self._held:
-            columns = ["rgb"] if layer == "rgb" else ["ir", "ir16"]
-            with self._workspace.fs.open(self._workspace.path(f"{layer}/{shard}.parquet"), "rb") as handle:
-                self._held[key] = pq.ParquetFile(handle).read_row_group(group, columns=columns).to_pylist()
-            while len(self._held) > HELD:
-                self._held.popitem(last=False)
-        self._held.move_to_end(key)
-        return self._held[key][number - (ends[group - 1] if group else 0)]
-
-    def _group_ends(self, layer: str, shard: str) -> Iterator[int]:
-        end = 0
-        with self._workspace.fs.open(self._workspace.path(f"{layer}/{shard}.parquet"), "rb") as handle:
-            metadata = pq.read_metadata(handle)
-        for group in range(metadata.num_row_groups):
-            end += metadata.row_group(group).num_rows
-            yield end
-
-
-def _names(source: Workspace, folder: str) -> Sequence[str]:
-    """The files of a release, in the order of their rows."""
-    names = [name for name in source.shards(f"{folder}/{DATA}") if NAME.fullmatch(name)]
-    return sorted(names, key=lambda name: (SPLITS.index(name.split("-")[0].split(".")[0]), name))
-
-
-def _describe(source: Workspace, folder: str, target: Workspace, into: str, names: Sequence[str]) -> None:
-    """Tell of the whole release: the same recipe, but every pixel, so that it is not to be published."""
-    found = recipe.read(source, folder)
-    found = replace(found, push=found.push.model_copy(update={"license_policy": "any"}))
-    for path in sums.paths(target, into):
-        if path.endswith(".parquet") and path.rsplit("/", 1)[-1].removesuffix(".parquet") not in names:
-            target.fs.rm_file(target.path(into, path))
-    contents = {name: footer.fingerprint for name, footer in target.footers(f"{into}/{DATA}").items()}
-    describe.describe(target, into, found, names, digest([found.texts(), contents, "rebuilt"]))
+def _check_target(to: Path) -> None:
+    """Raises UsageError where a folder holds something else than an earlier run left there."""
+    if to.is_file():
+        raise UsageError(f"--to {to} is a file: name a folder")
+    there = Workspace(str(to))
+    footers = (there.footers(place) for place in FOLDERS.values())
+    begun = any(footer.stage == STAGE for each in footers for footer in each.values())
+    if begun:
+        strange = there.exists(card.NAME) and card.fingerprint_of(there, "") is None
+    else:
+        strange = any(not path.name.startswith(TEMPORARY) for path in to.rglob("*") if path.is_file())
+    if strange:
+        raise UsageError(f"--to {to} holds something that `rebuild` did not make: name a new or empty folder")

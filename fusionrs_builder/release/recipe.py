@@ -1,14 +1,15 @@
-"""How a release was built, kept in it, without anyone's paths.
+"""How a release was built, kept in it, without anyone's paths and passwords.
 
 recipe/fusionrs.toml    settings of the corpora that are in it, and of the stages that harmonise and draw
-recipe/fusionrs.lock    revisions, hashes of files and weights, parameters of the stages
+recipe/fusionrs.lock    revisions, hashes of files and weights, all settings of the corpora, parameters of the stages
 recipe/report.json      settings of the release, the funnel, what curate found
 
 `rebuild` starts from them, and whatever describes the release (`describe.py`) is written from them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,22 @@ SETTINGS, LOCK, REPORT = (f"{FOLDER}/{name}" for name in ("fusionrs.toml", "fusi
 LEAKAGE = "curation/report.json"
 """What curate says of groups and splits."""
 
-PRIVATE = frozenset({"from", "source", "sources", "index", "stac_url", "base_url"})
-"""Keys that hold a path of this machine, or an address that may hold a password."""
+PRIVATE = frozenset({"from", "source", "sources", "index", "stac_url"})
+"""Keys of a corpus that say where somebody's copy lies, or which catalogue somebody may use."""
+
+PLACE = {"bbox", "year", "max_scenes"}
+"""Keys of a corpus that is cut out of a catalogue: what to fetch, which the lock leaves out."""
+
+PATTERNS = frozenset({"acquired", "split_pattern", "group_pattern", "label_pattern", "pair_key"})
+"""Keys of a corpus that hold a regular expression, which may begin as a path does."""
+
+PATH = re.compile(r"[/~$\\]|[A-Za-z]:[\\/]")
+"""How a path that is not relative begins."""
+
+ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]*)://([^\s'\"<>]+)", re.IGNORECASE)
+
+PUBLIC = frozenset({"http", "https", "hf", "doi"})
+"""Addresses that others may follow; what others name is a bucket, or a file of this machine."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,12 @@ class Recipe:
         kept = self.lock.get("stages", {})
         return {name: kept[name]["params"] for name in ("translate", "caption", "curate") if name in kept}
 
+    def tables(self) -> dict[str, Any]:
+        """fusionrs.toml with every setting of its corpora as it was, whatever the registry says now."""
+        exact = self.lock.get("corpora", {})
+        corpora = {name: {**exact.get(name, {}), **told} for name, told in self.settings.get("corpora", {}).items()}
+        return {**self.settings, "corpora": corpora}
+
     def texts(self) -> dict[str, str]:
         """The files, by path in the release; the same for the same recipe."""
         report = {
@@ -67,24 +88,19 @@ class Recipe:
 
 def of(workspace: Workspace, push: PushSettings, corpora: Sequence[str]) -> Recipe:
     """The recipe of a workspace, as far as it decides what the records of some corpora look like."""
-    given = config.load(workspace).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    given = config.load(workspace)
     lock = _public(workspace.read_json("fusionrs.lock", {}))
-    tables = {
-        "build": given.get("build", {}),
-        "corpora": {name: _told(lock.get("corpora", {}).get(name, {})) for name in corpora},
-        "translate": given.get("translate", {}),
-    }
-    if "corpora" in lock:
-        lock["corpora"] = {name: each for name, each in lock["corpora"].items() if name in corpora}
+    for table in ("corpora", "published"):
+        if table in lock:
+            lock[table] = {name: _without(PRIVATE, each) for name, each in lock[table].items() if name in corpora}
     if "stages" in lock:
-        lock["stages"] = {name: each for name, each in lock["stages"].items() if name != "push"}  # noted afterwards
-    return Recipe(
-        {name: table for name, table in tables.items() if table},
-        lock,
-        push,
-        facts.funnel(workspace),
-        workspace.read_json(LEAKAGE, {}),
-    )
+        lock["stages"] = _without({"push"}, lock["stages"])  # noted once the release is begun
+    tables = {
+        "build": given.build.model_dump(mode="json"),
+        "corpora": {name: _told(lock.get("corpora", {}).get(name, {}), given.corpora.get(name)) for name in corpora},
+        "translate": _public(given.translate.model_dump(mode="json")),
+    }
+    return Recipe(tables, lock, push, facts.funnel(workspace), workspace.read_json(LEAKAGE, {}))
 
 
 def read(files: Files, folder: str) -> Recipe:
@@ -113,13 +129,38 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _told(corpus: Mapping[str, Any]) -> dict[str, Any]:
-    """What the lock says of a corpus, the stretch of its bands too, as far as it is not the default."""
+def _told(noted: Mapping[str, Any], given: CorpusSettings | None) -> dict[str, Any]:
+    """What the lock says of a corpus, the stretch of its bands too, as far as it is not the default; and its place."""
     defaults = CorpusSettings().model_dump(mode="json", by_alias=True)
-    return {key: value for key, value in corpus.items() if key in defaults and value != defaults[key]}
+    told = {key: value for key, value in noted.items() if key in defaults and value != defaults[key]}
+    place = given.model_dump(mode="json", include=PLACE, exclude_unset=True) if given else {}
+    return {**told, **_public(place)}
+
+
+def _without(keys: Iterable[str], table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
 
 
 def _public(value: Any) -> Any:
+    """A value without what is of this machine or secret, in whatever text of it that stands, and without nulls."""
     if isinstance(value, dict):
-        return {key: _public(each) for key, each in value.items() if key not in PRIVATE and each is not None}
-    return [_public(each) for each in value] if isinstance(value, list) else value
+        return {key: each if key in PATTERNS else _public(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [_public(each) for each in value]
+    return public_text(value) if isinstance(value, str) else value
+
+
+def public_text(text: str) -> str:
+    """A text of which others may know: of a path or a bucket the last name, of an address neither user nor query."""
+    if PATH.match(text):
+        return _last(text)
+    return ADDRESS.sub(_address, text)
+
+
+def _address(found: re.Match[str]) -> str:
+    scheme, rest = found[1], re.split(r"[?#]", found[2], maxsplit=1)[0]
+    return f"{scheme}://{re.sub(r'^[^/]*@', '', rest)}" if scheme.lower() in PUBLIC else _last(rest)
+
+
+def _last(path: str) -> str:
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1]

@@ -30,7 +30,7 @@ class ReleaseStage(Stage):
     """
 
     name = "push"
-    version = 2
+    version = 3
     reads = schema.LAYERS
 
     def __init__(self, settings: PushSettings) -> None:
@@ -49,20 +49,26 @@ class ReleaseStage(Stage):
         """The files that should stand, each with what it is to hold.
 
         Raises:
-            FusionError: as `Stage.tasks`; the splits are of two runs of `curate`; or no record was kept.
+            FusionError: as `Stage.tasks`; the splits are of two runs of `curate`; no record was kept; or a corpus that
+                is to have a configuration of its own has the name of another.
         """
         inputs = {task.shard: dict(task.inputs) for task in super().tasks(workspace)}
         curation = workspace.footers("curation")
         # Curation is decided over all shards at once: one fingerprint, unless its last run was cut short.
         if set(curation) != set(inputs) or len({footer.fingerprint for footer in curation.values()}) > 1:
             raise FusionError("curation/ is out of date: run `fusionrs-build curate` first")
-        files = plan(workspace, list(inputs), self.settings.file_mb, self.settings.by_corpus)
+        files = plan(workspace, inputs, self.settings.file_mb, self.settings.by_corpus)
         if not files:
             raise FusionError(_nothing_kept(workspace))
+        if taken := {file.corpus for file in files} & set(FOLDERS):
+            raise FusionError(
+                f"a corpus named {taken.pop()} cannot have a configuration of its own, for every release has one of "
+                "that name: leave --by-corpus out, or download the corpus by another name"
+            )
         return [
             Task(
                 file.name,
-                self.fingerprint(split=file.split, parts=[[part.shard, inputs[part.shard]] for part in file.parts]),
+                self.fingerprint(split=file.split, parts=[[part.shard, part.inputs] for part in file.parts]),
                 file.rows,
                 payload=file,
             )
@@ -97,16 +103,19 @@ class ReleaseStage(Stage):
         if missing:
             raise FusionError(f"{self.writes}/{missing[0]}.parquet is not written yet: run `fusionrs-build push`")
         for task in tasks:
-            if workspace.footer(self.text, task.shard) is None:
+            if not self._has_text(workspace, task):
                 workspace.remove(self.writes, task.shard)  # both are made again
-                raise FusionError(f"{self.text}/{task.shard}.parquet is gone: run `fusionrs-build push` again")
+                raise FusionError(
+                    f"{self.text}/{task.shard}.parquet is gone, or of another run: run `fusionrs-build push` again"
+                )
         stale = self._stale(workspace, tasks)
         for path in stale:
             workspace.fs.rm_file(path)
-        wanted = self._card_fingerprint(workspace, tasks)
+        found = self._recipe(workspace, tasks)
+        wanted = _card_fingerprint(found, tasks)
         if card.fingerprint_of(workspace, self.folder) == wanted:
             return bool(stale)
-        describe.describe(workspace, self.folder, self._recipe(workspace, tasks), [t.shard for t in tasks], wanted)
+        describe.describe(workspace, self.folder, found, [task.shard for task in tasks], wanted)
         return True
 
     def is_current(self, workspace: Workspace) -> bool:
@@ -117,16 +126,22 @@ class ReleaseStage(Stage):
         """
         tasks = self.tasks(workspace)
         return (
-            all(is_done(workspace, self, task) and workspace.footer(self.text, task.shard) for task in tasks)
+            all(is_done(workspace, self, task) and self._has_text(workspace, task) for task in tasks)
             and not self._stale(workspace, tasks)
-            and card.fingerprint_of(workspace, self.folder) == self._card_fingerprint(workspace, tasks)
+            and card.fingerprint_of(workspace, self.folder) == _card_fingerprint(self._recipe(workspace, tasks), tasks)
         )
+
+    def _has_text(self, workspace: Workspace, task: Task) -> bool:
+        """Whether the file of `text/` is of the same rows as that of `data/`."""
+        footer = workspace.footer(self.text, task.shard)
+        return footer is not None and footer.fingerprint == task.fingerprint
 
     def _stale(self, workspace: Workspace, tasks: Sequence[Task]) -> list[str]:
         """Files of an earlier plan and leavings of a killed run."""
         wanted = {f"{task.shard}.parquet" for task in tasks}
         found = []
-        for folder in (self.folder, self.writes, self.text, f"{self.folder}/{examples.FOLDER}"):
+        beside = (f"{self.folder}/{name}" for name in (examples.FOLDER, recipe.FOLDER))
+        for folder in (self.folder, self.writes, self.text, *beside):
             place = workspace.path(folder)
             for path in workspace.fs.ls(place, detail=False) if workspace.fs.isdir(place) else []:
                 name = str(path).rsplit("/", 1)[-1]
@@ -139,14 +154,11 @@ class ReleaseStage(Stage):
         corpora = sorted({corpus_of(part.shard) for task in tasks for part in task.payload.parts})
         return recipe.of(workspace, self.settings, corpora)
 
-    def _card_fingerprint(self, workspace: Workspace, tasks: Sequence[Task]) -> str:
-        return digest(
-            {
-                "version": describe.version(),
-                "recipe": self._recipe(workspace, tasks).texts(),
-                "files": [[task.shard, task.fingerprint] for task in tasks],
-            }
-        )
+
+def _card_fingerprint(found: recipe.Recipe, tasks: Sequence[Task]) -> str:
+    """Of all that tells of a release."""
+    files = [[task.shard, task.fingerprint] for task in tasks]
+    return digest({"version": describe.version(), "recipe": found.texts(), "files": files})
 
 
 def _rows(settings: PushSettings, workspace: Workspace, task: Task) -> Iterator[pa.RecordBatch]:

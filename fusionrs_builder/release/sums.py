@@ -1,6 +1,7 @@
 """SHA256SUMS of a release: what `sha256sum -c` reads. It names every file but itself and the card, which comes last."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from fusionrs_builder.release.layout import OURS
 
 NAME = "SHA256SUMS"
 CARD = "README.md"
+
+LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<path>\S.*)")
 
 CHUNK = 1 << 20
 """Bytes hashed at once."""
@@ -27,8 +30,9 @@ class Hashed:
 def paths(files: Files, folder: str) -> list[str]:
     """The files of a release that stand in a folder, sorted."""
     root = files.path(folder) if folder else files.root
-    found = (str(path).removeprefix(root).lstrip("/") for path in files.fs.find(root)) if files.fs.isdir(root) else ()
-    return sorted(path for path in found if OURS.fullmatch(path))
+    found = files.fs.find(root) if files.fs.isdir(root) else ()
+    inside = (str(path).lstrip("/").removeprefix(root.lstrip("/")).lstrip("/") for path in found)
+    return sorted(path for path in inside if OURS.fullmatch(path))
 
 
 def hashed(files: Files, folder: str, path: str) -> Hashed:
@@ -41,12 +45,18 @@ def hashed(files: Files, folder: str, path: str) -> Hashed:
     return Hashed(path, size, sha256.hexdigest())
 
 
+def said(files: Files, folder: str, path: str) -> str | None:
+    """The sha256 that the Hub keeps of a file in LFS; None of other files, and elsewhere."""
+    lfs = files.fs.info(files.path(*filter(None, (folder, path)))).get("lfs")
+    return str(lfs["sha256"]) if lfs else None
+
+
 def write(files: Files, folder: str, known: Sequence[Hashed]) -> None:
     """Write the sums of all that stands; `known` ones are not read again."""
     found = {each.path: each for each in known}
     wanted = [path for path in paths(files, folder) if path not in (NAME, CARD)]
     sums = [found.get(path) or hashed(files, folder, path) for path in wanted]
-    files.write_bytes(f"{folder}/{NAME}", "".join(f"{each.sha256}  {each.path}\n" for each in sums).encode())
+    files.write_bytes(_name(folder), "".join(f"{each.sha256}  {each.path}\n" for each in sums).encode())
 
 
 def read(files: Files, folder: str = "") -> dict[str, str]:
@@ -55,13 +65,19 @@ def read(files: Files, folder: str = "") -> dict[str, str]:
     Raises:
         FusionError: it is not what `write` wrote.
     """
-    name = f"{folder}/{NAME}" if folder else NAME
+    name = _name(folder)
     if not files.exists(name):
         return {}
     found = {}
     for line in files.read_bytes(name).decode(errors="replace").splitlines():
-        sha256, _, path = line.partition("  ")
-        if len(sha256) != hashlib.sha256().digest_size * 2 or not path:
+        told = LINE.fullmatch(line)
+        if told is None or told["path"] in found:
             raise FusionError(f"{files.path(name)} is damaged at {line[:80]!r}: fetch the release again, or push anew")
-        found[path] = sha256
+        found[told["path"]] = told["sha256"]
+    if not found:
+        raise FusionError(f"{files.path(name)} is empty: fetch the release again, or push anew")
     return found
+
+
+def _name(folder: str) -> str:
+    return f"{folder}/{NAME}" if folder else NAME

@@ -127,6 +127,13 @@ class CorpusSettings(Section):
             raise ValueError("the regular expression needs a group, in ( )")
         return pattern
 
+    @field_validator("source_url", "license_url")
+    @classmethod
+    def _holds_no_password(cls, url: str) -> str:
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            raise ValueError("it is published with every record: leave user name and password out")
+        return url
+
     @field_validator("bands", "columns")
     @classmethod
     def _names_are_known(cls, table: dict[str, str], info: ValidationInfo) -> dict[str, str]:

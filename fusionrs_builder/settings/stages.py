@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -94,4 +95,6 @@ class PushSettings(Section):
     def _is_an_address(cls, url: str) -> str:
         if url and not re.fullmatch(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]+", url):
             raise ValueError("an address that begins with https://")
+        if "@" in urlsplit(url).netloc:
+            raise ValueError("an address with a user name or password in it would be published: leave it out")
         return url

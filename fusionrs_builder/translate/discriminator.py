@@ -13,12 +13,6 @@ from torch import Tensor, nn
 TONES, TONE_SLOPE = 32, 4.0
 """Soft thresholds of the grey levels that `ViewDiscriminator` looks at, and how steep they are."""
 
-NEIGHBOURS = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
-"""By row and column of a 3 x 3 window, in the order of the circle."""
-
-GREY_LEVEL = 2 / 255
-"""Of a view in -1..1: a neighbour that is brighter by as much counts as brighter by tanh(1), 0.76."""
-
 SLOPE = 0.2
 """Of the leaky ReLU below zero."""
 
@@ -61,24 +55,15 @@ class ViewDiscriminator(nn.Module):
     Five convolutions of 3 x 3, the last three of stride 2; of every layer, and of soft thresholds of the grey levels,
     the mean over the view goes into two linear layers. So it judges by how much there is of what, like a histogram of
     levels, edges or textures does, and never by what is where: a view of fields may be as real as one of roofs.
-    The first layer sees, beside the view, whether each of the eight neighbours of a pixel is brighter or darker, be it
-    by one grey level: local binary patterns go by that, and in the view itself it is 1/128 of the range.
 
     Args:
         width: channels of the first two convolutions; twice as many in the others.
     """
 
-    differences: Tensor
-
     def __init__(self, width: int) -> None:
         super().__init__()
         self.tones = nn.Conv2d(1, TONES, 1)
-        differences = torch.zeros(len(NEIGHBOURS), 1, 3, 3)
-        differences[:, :, 1, 1] = -1 / GREY_LEVEL
-        for n, (row, column) in enumerate(NEIGHBOURS):
-            differences[n, 0, row, column] = 1 / GREY_LEVEL
-        self.register_buffer("differences", differences)
-        shape = ((1 + len(NEIGHBOURS), width, 1), (width, width, 1), (width, 2 * width, 2), (2 * width, 2 * width, 2),
+        shape = ((1, width, 1), (width, width, 1), (width, 2 * width, 2), (2 * width, 2 * width, 2),
                  (2 * width, 2 * width, 2))  # fmt: skip
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, 3, stride=stride, padding=1) for before, after, stride in shape
@@ -93,20 +78,11 @@ class ViewDiscriminator(nn.Module):
             for n, layer in enumerate(self.layers):
                 assert isinstance(layer, nn.Conv2d)
                 nn.init.kaiming_normal_(layer.weight, SLOPE)
-                if not n:
-                    layer.weight[:, :1].mul_(TONE_SLOPE)
+                layer.weight.mul_(1 if n else TONE_SLOPE)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.judged(self.seen(x))
-
-    def seen(self, x: Tensor) -> Tensor:
-        """Float [N, 1, H, W] -> [N, 9, H, W]: the view, and of each neighbour how surely it is brighter, -1..1."""
-        return torch.cat([x, F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.differences).tanh()], 1)
-
-    def judged(self, x: Tensor) -> Tensor:
-        """What `seen` gives -> float [N]."""
-        found = [torch.tanh(self.tones(x[:, :1])).mean((2, 3))]
+        found = [torch.tanh(self.tones(x)).mean((2, 3))]
         for layer in self.layers:
             x = F.leaky_relu(layer(x), SLOPE)
             found.append(x.mean((2, 3)))

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fusionrs_builder.errors import FusionError
+from fusionrs_builder.intervals import Score, summarise, table
 from fusionrs_builder.translate.losses import SSIM_WINDOW
 from fusionrs_builder.translate.pairs import Pair, pattern
 from fusionrs_builder.translate.scores import lpips, neighbours, page, polarity, regression, unpaired
-from fusionrs_builder.translate.scores.intervals import Score, summarise, table
 from fusionrs_builder.translate.scores.paired import METRICS, image_scores, ndvi_error
 from fusionrs_builder.translate.scores.records import Entry, entries, read, read_pairs, sample
 from fusionrs_builder.translate.scores.structure import structure

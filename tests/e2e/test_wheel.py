@@ -40,6 +40,10 @@ def test_the_procedural_demo_runs_from_the_wheel(installed: Path, tmp_path: Path
         cwd=elsewhere, env=env, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     assert str(installed) in where
+    cards = ROOT / "fusionrs_builder" / "cards"
+    assert {path.name for path in (Path(where.strip()).parent / "cards").glob("*.jinja")} == {
+        path.name for path in cards.glob("*.jinja")
+    }
     done = subprocess.run(
         [installed / "bin/fusionrs-build", "demo", "--json"], cwd=elsewhere, env=env, capture_output=True, text=True
     )

@@ -14,7 +14,7 @@ from datasets import load_dataset
 
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import TEMPORARY
-from fusionrs_builder.release import plan
+from fusionrs_builder.release import image_folder, plan
 from fusionrs_builder.release.converted import Converted, rows_of
 from fusionrs_builder.release.documents import card
 from fusionrs_builder.release.image_folder import write_image_folder
@@ -290,7 +290,9 @@ def test_a_target_that_cannot_be_written(write: Write, release: Path, tmp_path: 
         write(release, tmp_path / "file" / "below")
 
 
-def test_memory_does_not_grow_with_the_release(write: Write, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_release(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_folder, "ROWS", 100)  # so many rows of the table are held
+
     def peak(count: int) -> int:
         workspace = Workspace.open(tmp_path / str(count), create=True)
         lay(workspace, {"a-00000": (record(f"{n:04d}", side=96) for n in range(count))})
@@ -303,6 +305,6 @@ def test_memory_does_not_grow_with_the_release(write: Write, tmp_path: Path) -> 
         tracemalloc.stop()
         return found
 
-    small, large = peak(200), peak(600)
+    small, large = peak(200), peak(1200)
     assert small > 100 * 96 * 96 * 3  # a row group is held
-    assert large < 1.25 * small
+    assert large < 2.5 * small  # six times the rows; what is freed late is a matter of the collector

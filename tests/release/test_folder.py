@@ -9,6 +9,7 @@ from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import TEMPORARY, Files
 from fusionrs_builder.release import plan, sums
 from fusionrs_builder.release.folder import push_to_folder
+from fusionrs_builder.release.webdataset import write_webdataset
 from fusionrs_builder.workspace import Workspace
 
 from .conftest import contents, push
@@ -111,8 +112,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     }.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("releases")
-    yield "s3://releases"
+    s3fs.S3FileSystem().mkdir("copies")
+    yield "s3://copies"
     server.stop()
 
 
@@ -129,6 +130,8 @@ def test_an_object_store(release: Path, filled: Workspace, s3: str) -> None:
     for name in ("README.md", "SHA256SUMS", "text/test-00000-of-00001.parquet"):  # as a run cut short leaves it
         there.fs.rm_file(there.path(name))
     assert len(push_to_folder(filled, "fusionrs", target).copied) == 3
+    there.fs.pipe_file(there.path("SHA256SUMS"), b"damaged")
+    assert push_to_folder(filled, "fusionrs", target).copied == ["SHA256SUMS", "README.md"]
     there.fs.pipe_file(f"{there.root}-other/README.md", b"# mine")
     with pytest.raises(UsageError, match="not a release"):
         push_to_folder(filled, "fusionrs", f"{target}-other")
@@ -137,3 +140,11 @@ def test_an_object_store(release: Path, filled: Workspace, s3: str) -> None:
 def test_a_file_system_that_is_not_there(release: Path, filled: Workspace) -> None:
     with pytest.raises((UsageError, FusionError), match="nowhere://x"):
         push_to_folder(filled, "fusionrs", "nowhere://x")
+
+
+def test_a_copy_in_another_format_is_left_alone(release: Path, filled: Workspace, tmp_path: Path) -> None:
+    write_webdataset(release, tmp_path / "tars")
+    before = contents(tmp_path / "tars")
+    with pytest.raises(UsageError, match="holds something that is not a release"):
+        push_to_folder(filled, "fusionrs", str(tmp_path / "tars"))
+    assert contents(tmp_path / "tars") == before

@@ -1,9 +1,11 @@
+import errno
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from fusionrs_builder.engines.runner import Run, run_stage
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.files import TEMPORARY
 from fusionrs_builder.release import plan
@@ -13,6 +15,7 @@ from fusionrs_builder.stage import make
 from fusionrs_builder.workspace import Workspace
 
 from .conftest import contents, lay, push, record, three_corpora
+from .killed import killed
 
 FILES = ["train-00000-of-00001", "validation-00000-of-00001", "test-00000-of-00001"]
 
@@ -28,6 +31,64 @@ def test_two_builds_are_byte_identical(filled: Workspace, tmp_path: Path) -> Non
     ours, theirs = (contents(Path(workspace.path("release"))) for workspace in (filled, other))
     assert len(ours) > 10
     assert ours == theirs
+
+
+def test_any_number_of_workers_writes_the_same(filled: Workspace, tmp_path: Path) -> None:
+    push(filled)
+    other = Workspace.open(tmp_path / "other", create=True)
+    lay(other, dict(three_corpora()))
+    stage = ReleaseStage(PushSettings(license_policy="any"))
+    assert run_stage(other, stage, Run(workers=2), 0).made == 3
+    for workspace in (filled, other):  # which notes the settings of each stage that ran
+        if workspace.exists("fusionrs.lock"):
+            os.unlink(workspace.path("fusionrs.lock"))
+    push(other)
+    assert contents(Path(filled.path("release"))) == contents(Path(other.path("release")))
+
+
+def test_killed_at_any_file_it_goes_on(filled: Workspace, tmp_path: Path) -> None:
+    push(filled)
+    whole = contents(Path(filled.path("release")))
+    other = Workspace.open(tmp_path / "other", create=True)
+    lay(other, dict(three_corpora()))
+    deaths = moment = 0
+    # Parquet files that stand are kept: six runs that die over their second file make them. What tells of the release
+    # is written anew until the card stands, so that each run must come one file further.
+    while killed(lambda: push(other), moment):
+        deaths += 1
+        assert not other.exists("release/fusionrs/README.md")
+        moment = 1 if deaths <= 6 else moment + 1
+    assert deaths > 12
+    assert contents(Path(other.path("release"))) == whole
+
+
+def test_a_full_disk_loses_nothing(filled: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    push(filled)
+    whole = contents(Path(filled.path("release")))
+    shutil.rmtree(filled.path("release"))
+    usual, room = os.fsync, 0
+
+    def fsync(handle: int) -> None:
+        nonlocal room
+        room -= 1
+        if room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        usual(handle)
+
+    for more in range(200):
+        room = 3 * more
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            try:
+                push(filled)
+                break
+            except FusionError as error:
+                assert "the disk is full: free some space, then run the same command again" in str(error)  # noqa: PT017
+        left = contents(Path(filled.path("release")))
+        assert not [name for name in left if TEMPORARY in name]
+        assert "fusionrs/README.md" not in left
+    assert more > 3
+    assert contents(Path(filled.path("release"))) == whole
 
 
 def test_nothing_is_made_twice(release: Path, filled: Workspace) -> None:
@@ -63,6 +124,24 @@ def test_a_run_cut_short_leaves_no_card_and_is_taken_up(filled: Workspace) -> No
         stage.finish(filled)
     assert push(filled) == FILES[1:]
     assert contents(Path(filled.path("release"))) == whole
+
+
+def test_a_text_of_another_run_is_found_out(release: Path, filled: Workspace) -> None:
+    """A run that dies between the two files of one name, and inputs that become again what they were."""
+    was = contents(release)
+    text = release / "text" / "test-00000-of-00001.parquet"
+    lay(filled, {"naip-00000": [record("other", "test")]})
+    push(filled)
+    ours = text.read_bytes()
+    lay(filled, {shard: rows for shard, rows in three_corpora() if shard == "naip-00000"})
+    push(filled)
+    text.write_bytes(ours)
+    stage = ReleaseStage(PushSettings(license_policy="any"))
+    assert not stage.is_current(filled)
+    with pytest.raises(FusionError, match=r"text/test-00000-of-00001.parquet is gone, or of another run: run `fus"):
+        push(filled)
+    assert push(filled) == ["test-00000-of-00001"]
+    assert contents(release) == was
 
 
 def test_one_shard_changes_only_the_files_that_hold_it(release: Path, filled: Workspace) -> None:
@@ -164,3 +243,10 @@ def test_layers_that_do_not_match_are_refused(filled: Workspace) -> None:
     shutil.copy(filled.path("captions/naip-00000.parquet"), filled.path("captions/eurosat-00000.parquet"))
     with pytest.raises(FusionError, match="run `fusionrs-build caption` first"):
         push(filled)
+
+
+def test_a_corpus_named_as_a_configuration(workspace: Workspace) -> None:
+    lay(workspace, {"text-00000": [record("x")]})
+    with pytest.raises(FusionError, match="a corpus named text cannot have a configuration of its own"):
+        push(workspace, by_corpus=True)
+    assert push(workspace) == ["train-00000-of-00001"]

@@ -1,14 +1,13 @@
 """README.md of the release: the dataset card, whose front matter tells `load_dataset` where the splits are."""
 
-import html
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any, NamedTuple
 
 from fusionrs_builder import __version__, schema
+from fusionrs_builder.cards import hub
+from fusionrs_builder.cards.render import is_link, render, template
 from fusionrs_builder.files import Files
 from fusionrs_builder.release.documents.facts import Facts
 from fusionrs_builder.release.documents.notice import Holding, Terms
@@ -24,28 +23,15 @@ NAME = "README.md"
 MARK = re.compile(r"<!-- fusionrs-builder release ([0-9a-f]{64}) -->")
 """In every card: that the folder is a release, and what it was made from."""
 
-TEXT = 240
-"""Characters of a stranger's text shown in a table cell."""
-
-ENTITIES = {c: f"&#{ord(c)};" for c in "\\|~$"}
-"""Characters that renderers of Markdown do not agree how to escape."""
-
-HUB_LICENCES = frozenset(
-    {
-        *("apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc", "cc0-1.0", "gpl-3.0", "mit", "odbl", "pddl", "unlicense"),
-        *("cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nd-4.0"),
-        *("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0"),
-        *("cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0"),
-    }
-)
-"""Licence identifiers the Hub knows, of those that imagery is published under."""
+COPY = "<!-- fusionrs-builder copy "
+"""In the card of a copy in another format, beside the mark; the name of the format follows."""
 
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 
 
 def version() -> str:
     """Changes when the card would be written otherwise from the same facts."""
-    return digest([_template(), __version__, [column.doc for column in schema.COLUMNS]])
+    return digest([template("dataset"), __version__, [column.doc for column in schema.COLUMNS]])
 
 
 def fingerprint_of(files: Files, folder: str) -> str | None:
@@ -93,6 +79,7 @@ def write(
 
     settings = told.recipe.push
     text = render(
+        "dataset",
         front_matter=DatasetCardData(**front_matter(settings, counted, _sizes(workspace, folder, files))).to_yaml(),
         mark=f"<!-- fusionrs-builder release {fingerprint} -->",
         settings=settings,
@@ -167,41 +154,5 @@ def _licence(counted: Facts) -> dict[str, str]:
     names = sorted({terms.name for terms in counted.licences})
     if len(names) > 1:
         return {"license": "other", "license_name": "several-see-the-column-license"}
-    if names[0].lower() in HUB_LICENCES:
-        return {"license": names[0].lower()}
-    links = sorted({terms.url for terms in counted.licences if _is_link(terms.url)})
-    name = re.sub(r"[^a-z0-9.]+", "-", names[0].lower()).strip("-") or "unnamed"
-    return {"license": "other", "license_name": name, **({"license_link": links[0]} if links else {})}
-
-
-def render(**values: Any) -> str:
-    """Fill the template."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters.update(md=markdown, link=_link)
-    return environment.from_string(_template()).render(**values)
-
-
-def markdown(text: object) -> str:
-    """A stranger's text, made to stand in one cell of a Markdown table and to mean nothing but itself."""
-    plain = "".join(" " if unicodedata.category(c).startswith("C") else c for c in str(text))
-    plain = " ".join(plain.split())
-    if len(plain) > TEXT:
-        plain = plain[:TEXT].rstrip() + "…"
-    plain = "".join(ENTITIES.get(c, c) for c in html.escape(plain, quote=False))
-    return re.sub(r"([`*_\[\]])", r"\\\1", plain)
-
-
-def _link(text: object, url: str) -> str:
-    return f"[{markdown(text)}]({url})" if _is_link(url) else markdown(text)
-
-
-def _is_link(url: str) -> bool:
-    return re.fullmatch(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]+", url) is not None
-
-
-def _template() -> str:
-    return (resources.files("fusionrs_builder") / "cards" / "dataset.md.jinja").read_text(encoding="utf-8")
+    links = sorted({terms.url for terms in counted.licences if is_link(terms.url)})
+    return hub.licence(names[0], links[0] if links else "")

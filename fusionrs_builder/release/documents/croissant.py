@@ -22,9 +22,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fusionrs_builder import __version__
+from fusionrs_builder.cards.render import is_link, plain
 from fusionrs_builder.release.documents.datasheet import Composition, Publisher
 from fusionrs_builder.release.documents.facts import Facts
-from fusionrs_builder.release.documents.notice import Holding, Terms, is_link, plain
+from fusionrs_builder.release.documents.notice import Holding, Terms
 from fusionrs_builder.release.documents.record_sets import record_set, splits
 from fusionrs_builder.release.layout import FOLDERS, Config
 from fusionrs_builder.release.sums import Hashed

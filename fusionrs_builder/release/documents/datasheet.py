@@ -9,7 +9,6 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import TypeVar
 
 import numpy as np
@@ -17,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fusionrs_builder import __version__, schema
+from fusionrs_builder.cards import render as cards
 from fusionrs_builder.release import export
-from fusionrs_builder.release.documents import card
 from fusionrs_builder.release.documents.facts import Facts
-from fusionrs_builder.release.documents.notice import Holding, Terms, plain
+from fusionrs_builder.release.documents.notice import Holding, Terms
 from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import digest
 from fusionrs_builder.workspace import Workspace
@@ -202,8 +201,6 @@ def render(
         funnel: items by layer, see `facts.funnel`.
         publisher: what only the publisher can say.
     """
-    import jinja2
-
     corpora: dict[str, Holding] = defaultdict(Holding)
     sources: Counter[tuple[str, str, str]] = Counter()
     licences: Counter[tuple[str, bool]] = Counter()
@@ -211,11 +208,8 @@ def render(
         corpora[terms.corpus].add(held)
         sources[terms.corpus, terms.source_url, terms.source_revision] += held.records
         licences[terms.license, terms.redistributable] += held.records
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters.update(md=card.markdown, said=lambda text: plain(text) or "not stated")
-    return environment.from_string(_template()).render(
+    return cards.render(
+        "datasheet",
         title=title,
         facts=counted,
         splits=[split for split in export.SPLITS if counted.splits[split]],
@@ -232,8 +226,4 @@ def render(
 
 def version() -> str:
     """Changes when the file would be written otherwise from the same facts."""
-    return digest([_template(), __version__])
-
-
-def _template() -> str:
-    return (resources.files("fusionrs_builder") / "cards" / "datasheet.md.jinja").read_text(encoding="utf-8")
+    return digest([cards.template("datasheet"), __version__])

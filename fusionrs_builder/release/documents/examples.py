@@ -24,8 +24,8 @@ def write(workspace: Workspace, folder: str, layer: str, places: Sequence[Place]
         The rows, with the name of each picture (None where the record has none) in place of its bytes.
     """
     found, written = [], set()
-    for number, place in enumerate(places):
-        row = _row(workspace, layer, place)
+    for number, shown in enumerate(places):
+        row = _row(workspace, layer, shown)
         for name in ("rgb", "ir"):
             picture = row[name]
             row[name] = f"{FOLDER}/{number:03d}-{name}.jpg" if picture and picture["bytes"] else None
@@ -33,7 +33,8 @@ def write(workspace: Workspace, folder: str, layer: str, places: Sequence[Place]
                 workspace.write_bytes(f"{folder}/{row[name]}", _small(picture["bytes"], name))
                 written.add(row[name].rsplit("/", 1)[-1])
         found.append(row)
-    for path in workspace.fs.ls(workspace.path(folder, FOLDER), detail=False) if written else []:
+    place = workspace.path(folder, FOLDER)
+    for path in workspace.fs.ls(place, detail=False) if workspace.fs.isdir(place) else []:
         if str(path).endswith(".jpg") and str(path).rsplit("/", 1)[-1] not in written:
             workspace.fs.rm_file(str(path))
     return found

@@ -1,11 +1,10 @@
 """NOTICE of a release: whose records it holds, on which terms, and every line that must be shown with them."""
 
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fusionrs_builder.cards.render import plain
 from fusionrs_builder.shards import Row
 from fusionrs_builder.workspace import Workspace
 
@@ -127,13 +126,3 @@ def _pixels(held: Holding) -> str:
     if not held.pixels:
         return "none in this release"
     return f"in this release for {held.pixels} of {held.records} (rgb {held.rgb}, ir {held.ir})"
-
-
-def plain(text: str) -> str:
-    """A stranger's text as one line: no control characters, no line breaks, no marks that turn the direction."""
-    return " ".join("".join(" " if unicodedata.category(c).startswith("C") else c for c in text).split())
-
-
-def is_link(url: str) -> bool:
-    """Whether a stranger's text is a web address and nothing else."""
-    return re.fullmatch(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]+", url) is not None

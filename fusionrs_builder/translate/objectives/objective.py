@@ -17,7 +17,7 @@ from fusionrs_builder.translate.losses import edge_loss, gradient_penalty, least
 from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
 from fusionrs_builder.translate.view_statistics import StatisticsLoss
 
-OUTLINES_APART = 0.2
+OUTLINES_APART = 0.17
 """Disagreement of outlines that is free: no sensor sees all of the edges that another band has, and no others."""
 
 PENALTY, PENALTY_EVERY = 0.05, 4
@@ -159,8 +159,7 @@ class Objective(nn.Module, ABC):
             told = logistic(self.judge_views(seen), real=True)
             told = told + logistic(self.judge_views(as_filed(drawn.detach().float())), real=False)
             if rng.integers(PENALTY_EVERY) == 0:
-                # Of what it is shown, patterns too: by the pixel, the slope of a pattern is 127 times as steep.
-                told = told + PENALTY * gradient_penalty(self.judge_views.judged, self.judge_views.seen(seen))
+                told = told + PENALTY * gradient_penalty(self.judge_views, seen)
         return {"judge views": told}
 
     def _shaped(self, drawn: Tensor, batch: Batch) -> Losses:

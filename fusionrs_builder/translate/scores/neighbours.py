@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionrs_builder.translate.scores.intervals import table
+from fusionrs_builder.intervals import table
 from fusionrs_builder.translate.scores.records import Record
 from fusionrs_builder.translate.translator import Translator
 

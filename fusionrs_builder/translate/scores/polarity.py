@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionrs_builder.translate.scores.intervals import summarise, table
+from fusionrs_builder.intervals import summarise, table
 from fusionrs_builder.translate.scores.objects import contrast, masks
 from fusionrs_builder.translate.scores.records import Entry, Record
 from fusionrs_builder.translate.translator import Translator

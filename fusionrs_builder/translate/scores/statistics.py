@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionrs_builder.intervals import Score, interval, resamples
 from fusionrs_builder.translate.quality import gradient_magnitude, ir_quality
-from fusionrs_builder.translate.scores.intervals import Score, interval, resamples
 
 STATISTICS = ("intensity", "contrast", "entropy", "edges", "laplacian", "saturation")
 

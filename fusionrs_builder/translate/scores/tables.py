@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from fusionrs_builder.translate.scores.intervals import Score
+from fusionrs_builder.intervals import Score
 
 TITLES = {
     "psnr": "PSNR, dB",

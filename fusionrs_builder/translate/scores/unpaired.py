@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionrs_builder import pixels
+from fusionrs_builder.intervals import table
 from fusionrs_builder.translate.scores import c2st, inception
-from fusionrs_builder.translate.scores.intervals import table
 from fusionrs_builder.translate.scores.records import Entry, Record, read, sample
 from fusionrs_builder.translate.scores.statistics import LEAST_UNIT, STATISTICS, gaps, saturation, statistics
 from fusionrs_builder.translate.translator import Translator

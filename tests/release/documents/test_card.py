@@ -1,12 +1,9 @@
 import re
-import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from fusionrs_builder.release.documents import card, facts
@@ -209,20 +206,6 @@ def test_licence_of_the_whole(names: list[str], expected: dict[str, str]) -> Non
         counted.licences[facts.Licence(f"c{number}", name, "", True, "")] += 1
     found = card.front_matter(PushSettings(), counted, {"default": {"train": 1}})
     assert {key: value for key, value in found.items() if key.startswith("license")} == expected
-
-
-@given(st.text())
-def test_markdown_of_any_text_is_one_inert_cell(text: str) -> None:
-    found = card.markdown(text)
-    assert not [c for c in found if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]
-    assert len(cells(f"|{found}|")) == 1
-    bare = re.sub(r"\\.", "", found)
-    assert not set(bare) & set("\\`*_[]|~$<>")
-
-
-def test_markdown_keeps_what_it_says() -> None:
-    assert card.markdown("Straße & river, 3 < 4") == "Straße &amp; river, 3 &lt; 4"
-    assert card.markdown("x" * 1000) == "x" * card.TEXT + "…"
 
 
 def test_examples_are_shown_of_every_corpus(release: Path, filled: Workspace) -> None:

@@ -1,12 +1,9 @@
 import random
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fusionrs_builder import schema
 from fusionrs_builder.release.documents import notice
@@ -115,17 +112,6 @@ def test_strangers_text_adds_no_line(workspace: Workspace) -> None:
     assert "        a b c # *d* | [e](javascript:f) [31m\n" in text
 
 
-@given(st.text())
-def test_plain_is_one_line_that_keeps_its_words(text: str) -> None:
-    found = notice.plain(text)
-    assert found.splitlines() in ([found], [])
-    assert not [c for c in found if unicodedata.category(c)[0] == "C" or unicodedata.category(c) in ("Zl", "Zp")]
-    assert [c for c in found if c != " "] == [
-        c for c in text if not c.isspace() and not unicodedata.category(c).startswith("C")
-    ]
-    found.encode()
-
-
 def test_the_order_of_the_files_does_not_matter() -> None:
     terms = [Terms(corpus, "", "", "MIT", "", True) for corpus in "abc"]
     holdings = [(each, Holding(records=1, attributions={"y", "x"})) for each in terms]
@@ -139,11 +125,3 @@ def test_few_records(workspace: Workspace, rows: int, said: str) -> None:
     text = text_of(workspace, {"a": [record(str(number)) for number in range(rows)]})
     assert f"This release holds {said} " in text
     assert text.count("Licence: MIT") == bool(rows)
-
-
-@pytest.mark.parametrize(
-    ("url", "link"),
-    [("https://x.org/a?b=c#d", True), ("javascript:x", False), ("https://x.org/a b", False), ("", False)],
-)
-def test_is_link(url: str, link: bool) -> None:
-    assert notice.is_link(url) is link

@@ -1,0 +1,1 @@
+"""The texts of every card as Jinja templates, and what renders them."""
