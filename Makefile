@@ -9,6 +9,7 @@ PEERS ?= .peers
 PEER = $(PEERS)/img2dataset/bin/img2dataset
 DISTILABEL = $(PEERS)/distilabel/bin/python
 DATASETS3 = $(PEERS)/datasets3/bin/python
+CLIP_BENCHMARK = $(PEERS)/clip_benchmark/clip_benchmark
 FUSIONRS_SAMPLES ?= $(abspath $(wildcard ../shared/data))
 export FUSIONRS_SAMPLES
 
@@ -24,7 +25,7 @@ lint: $(STAMP)  ## style, types, and who may import whom
 	$(RUN)mypy
 	$(RUN)lint-imports
 
-bench: $(STAMP) $(PEER) $(DISTILABEL)  ## speed, as ratios; one JSON a run in benchmarks/results/
+bench: $(STAMP) $(PEER) $(DISTILABEL) $(CLIP_BENCHMARK)  ## speed, as ratios; one JSON a run in benchmarks/results/
 	$(RUN)python -m benchmarks.translate
 	$(RUN)python -m benchmarks.training
 	$(RUN)python -m benchmarks.harmonise --peer $(PEER)
@@ -37,6 +38,8 @@ bench: $(STAMP) $(PEER) $(DISTILABEL)  ## speed, as ratios; one JSON a run in be
 	$(RUN)python -m benchmarks.caption_estimate
 	$(RUN)python -m benchmarks.export
 	$(RUN)python -m benchmarks.release_read
+	$(RUN)python -m benchmarks.caption_metrics
+	$(RUN)python -m benchmarks.recall --peer $(PEERS)/clip_benchmark
 
 scores: $(STAMP)  ## what the translators are worth against measured infrared; about an hour
 	$(RUN)python -m benchmarks.translators
@@ -78,3 +81,6 @@ $(DISTILABEL):  ## what captions by a model are measured against; its image mode
 $(DATASETS3):  ## for the loading script: the last `datasets` that runs one, and the client of the Hub of its time
 	$(PYTHON) -m venv $(PEERS)/datasets3
 	$(PEERS)/datasets3/bin/pip install --quiet "datasets==3.6.0" "huggingface_hub<1" pillow
+
+$(CLIP_BENCHMARK): $(STAMP)  ## what recall is measured against; on the project's own torch
+	$(RUN)pip install --quiet --no-deps --target $(PEERS)/clip_benchmark clip-benchmark==1.6.2

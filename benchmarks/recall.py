@@ -5,7 +5,7 @@
 2. Ours at a size at which the matrix of scores alone is 40 GB: time and peak memory.
 
 Each is measured in a process of its own. Seconds are those of the recalls, peak memory that of the process, libraries
-and embeddings included. The embeddings are random: texts are images with noise, so that about half are found.
+and embeddings included. The embeddings are random: texts are images with noise, of which about two thirds come first.
 
     python -m benchmarks.recall --peer .peers/clip_benchmark [--items 20000] [--large 100000] [--width 512]
 """

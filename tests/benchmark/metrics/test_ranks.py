@@ -78,7 +78,8 @@ def test_copies_tie_exactly_wherever_they_stand(seed, before, after):
 
 def test_scores_are_those_of_float64_to_1e_8():
     random = np.random.default_rng(0)
-    a, b = (random.normal(size=(400, 512)).astype(np.float32) for _ in range(2))
+    a = random.normal(size=(400, 512)).astype(np.float32)
+    b = (random.normal(size=512) + 1e-3 * random.normal(size=(400, 512))).astype(np.float32)  # much alike: scores too
     unit = [x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True) for x in (a, b)]
     scores = unit[0] @ unit[1].T
     groups = np.arange(400)
