@@ -235,15 +235,18 @@ def push(
     """
     from fusionrs_builder.release import publish
     from fusionrs_builder.release.licences import withheld
+    from fusionrs_builder.release.stage import ReleaseStage
 
     target = publish.Target(None if to is None else os.fspath(to), format, repo_id, tag, public)
     target.check(workspace, config.update(workspace, ("push",), flags, save=False).push.license_policy)
     settings, stage = _configured(workspace, "push", flags, run)
+    assert isinstance(stage, ReleaseStage)
+    _check_terms(workspace, settings)
     summary = _run(workspace, stage, run, settings)
     name, policy = settings.push.name, settings.push.license_policy
     summary.path = workspace.path("release", name)
     if run.dry_run:
-        summary.notes += publish.plan(workspace, name, target)
+        summary.notes += publish.plan(workspace, name, target, is_current=not summary.waiting)
     elif not summary.waiting:
         without = withheld(workspace, stage.writes, workspace.shards(stage.writes))
         if without:
@@ -253,9 +256,23 @@ def push(
         with workspace.lock("push"):
             if not stage.is_current(workspace):
                 raise FusionError(f"{summary.path} was changed before it was published: run the same command again")
+            stage.verify(workspace)
             summary.notes += publish.publish(workspace, name, target, policy, say)
         summary.path = target.to or summary.path
     return summary
+
+
+def _check_terms(workspace: Workspace, settings: Settings) -> None:
+    """Raises FusionError where a corpus has other terms by now than its records were made with."""
+    made = workspace.read_json("fusionrs.lock", {}).get("corpora", {})
+    for name in settings.corpora:
+        now = registry.resolve(name, settings.corpora[name])
+        for key in ("license", "license_url", "attribution", "redistributable"):
+            if name in made and key in made[name] and made[name][key] != getattr(now, key):
+                raise FusionError(
+                    f"`{key}` of [corpora.{name}] is another than the records were made with: run "
+                    "`fusionrs-build run`, so that every record says so"
+                )
 
 
 def run_all(workspace: Workspace, run: Run = Run()) -> list[Summary]:

@@ -292,3 +292,25 @@ def test_an_error_names_the_corpus_it_is_about(ws: Workspace, class_folders: Mak
     (root / "a.json").write_text("[")
     with pytest.raises(FusionError, match="^corpus c: a.json ends in the middle"):
         download(ws, "c", from_=str(root), format="caption-json", license="MIT", run=ONE)
+
+
+def test_terms_that_changed_stop_a_push(built: Workspace, tmp_path: Path) -> None:
+    """Records say what they were made with; nothing is published under other terms."""
+    (name,) = config.load(built).corpora
+    push(built, run=ONE)
+    config.update(built, ("corpora", name), {"license": "CC-BY-NC-4.0"})
+    with pytest.raises(FusionError, match=rf"`license` of \[corpora.{name}\] is another .* run `fusionrs-build run`"):
+        push(built, to=tmp_path / "copy", run=ONE)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_what_was_damaged_is_not_published(built: Workspace, tmp_path: Path) -> None:
+    push(built, run=ONE)
+    (data, *_) = Path(built.path("release/fusionrs/data")).iterdir()
+    was = data.read_bytes()
+    data.write_bytes(was[:100] + bytes([was[100] ^ 1]) + was[101:])
+    with pytest.raises(FusionError, match="was changed, damaged or removed .* run the same command again"):
+        push(built, to=tmp_path / "copy", run=ONE)
+    assert not (tmp_path / "copy").exists()
+    push(built, to=tmp_path / "copy", run=ONE)
+    assert (tmp_path / "copy" / "data" / data.name).read_bytes() == was

@@ -12,6 +12,9 @@ from fusionrs_builder.release.documents import card
 from fusionrs_builder.release.layout import OURS
 from fusionrs_builder.workspace import Workspace
 
+BEGUN = ".fusionrs-copy"
+"""In a folder from the first file of a copy to its card: what stands beside it is ours to replace."""
+
 
 class Pushed(NamedTuple):
     """Files by what was done with them, relative to the target."""
@@ -47,6 +50,8 @@ def push_to_folder(workspace: Workspace, name: str, target: str) -> Pushed:
         known = {} if there.local else _known(there)
         differ = {file for file in files if not _is_same(workspace, folder, there, file, known.get(file))}
         pushed.kept.extend(file for file in files if file not in differ)
+        if differ:
+            there.write_bytes(BEGUN, b"")
         for name in (card.NAME, sums.NAME) if differ else ():  # neither may speak of what is about to change
             if there.exists(name):
                 there.fs.rm_file(there.path(name))
@@ -58,6 +63,8 @@ def push_to_folder(workspace: Workspace, name: str, target: str) -> Pushed:
             pushed.copied.append(file)
         if not differ:
             pushed.removed.extend(_clear(there, files))
+        if there.exists(BEGUN):
+            there.fs.rm_file(there.path(BEGUN))
     return pushed
 
 
@@ -73,10 +80,11 @@ def _reaching(target: str) -> Iterator[None]:
         ) from None
     except FusionError:
         raise
-    except (OSError, ValueError) as error:
+    except Exception as error:  # those of object stores have no common ancestor
+        said = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}".splitlines()[0]
         raise FusionError(
-            f"could not write to {target} ({getattr(error, 'strerror', None) or error}): mend that, then run the same "
-            "command again; what was copied is kept"
+            f"could not write to {target} ({said}): mend that (rights, space, an object store's credentials), then run "
+            "the same command again; what was copied is kept"
         ) from error
 
 
@@ -89,10 +97,7 @@ def _check(workspace: Workspace, there: Files, target: str) -> None:
         other_format = card.COPY.encode() in there.read_bytes(card.NAME)
         strange = other_format or card.fingerprint_of(there, "") is None
     else:
-        data = there.path("data")
-        inside = there.fs.ls(data, detail=False) if there.fs.isdir(data) else []
-        names = [str(path).rsplit("/", 1)[-1] for path in inside]
-        strange = any(not OURS.fullmatch(f"data/{name}") and not name.startswith(TEMPORARY) for name in names)
+        strange = not there.exists(BEGUN) and there.fs.isdir(there.root) and bool(there.fs.find(there.root))
     if strange:
         raise UsageError(f"--to {target} holds something that is not a release: name a new or empty folder")
 

@@ -107,11 +107,18 @@ def publish(workspace: Workspace, name: str, target: Target, policy: Policy, say
     return told
 
 
-def plan(workspace: Workspace, name: str, target: Target) -> list[str]:
-    """What `publish` would do on the Hub, a line each; nothing is changed anywhere."""
+def plan(workspace: Workspace, name: str, target: Target, is_current: bool = True) -> list[str]:
+    """What `publish` would do on the Hub, a line each; nothing is changed anywhere.
+
+    Args:
+        workspace: where the release is.
+        name: of it.
+        target: where to.
+        is_current: whether the release that stands is the one that would be published.
+    """
     if target.repo_id is None:
         return []
-    if card.fingerprint_of(workspace, f"release/{name}") is None:
+    if not is_current or card.fingerprint_of(workspace, f"release/{name}") is None:
         return [f"what the Hub would get is known once `fusionrs-build push` has written release/{name}"]
     from fusionrs_builder.release.hub.plan import plan_push
 
@@ -136,7 +143,8 @@ def told_withheld(rows: Counter[tuple[str, str]], policy: Policy) -> str:
     counts = ", ".join(f"{corpus} {count:,}" for corpus, count in sorted(corpora.items()))
     return (
         f"without pixels, for their licence ({policy}): {counts} records; `redistributable = true` in "
-        f"[corpora.{min(corpora)}] says that they may be published, --license-policy any keeps all for your own use"
+        f"[corpora.{min(corpora)}], then `fusionrs-build run`, says that they may be published; --license-policy any "
+        "keeps all for your own use"
     )
 
 

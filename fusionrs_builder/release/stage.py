@@ -9,7 +9,7 @@ import pyarrow as pa
 from fusionrs_builder import schema
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.files import TEMPORARY
-from fusionrs_builder.release import export, recipe
+from fusionrs_builder.release import export, recipe, sums
 from fusionrs_builder.release.documents import card, describe, examples
 from fusionrs_builder.release.layout import FOLDERS
 from fusionrs_builder.release.plan import plan
@@ -117,6 +117,29 @@ class ReleaseStage(Stage):
             return bool(stale)
         describe.describe(workspace, self.folder, found, [task.shard for task in tasks], wanted)
         return True
+
+    def verify(self, workspace: Workspace) -> None:
+        """Look whether the release is what SHA256SUMS says. What is not is removed, to be made again.
+
+        Raises:
+            FusionError: it is not.
+        """
+        try:
+            wrong = sums.differing(workspace, self.folder)
+        except FusionError:
+            wrong = [sums.NAME]
+        if not wrong:
+            return
+        workspace.fs.rm_file(workspace.path(self.folder, card.NAME))
+        for path in wrong:
+            folder, _, name = path.partition("/")
+            for place in FOLDERS.values() if folder in FOLDERS.values() else ():
+                workspace.remove(f"{self.folder}/{place}", name.removesuffix(".parquet"))
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise FusionError(
+            f"{workspace.path(self.folder, wrong[0])}{more} was changed, damaged or removed after the release was "
+            "written, so nothing was published: run the same command again, which makes it anew"
+        )
 
     def is_current(self, workspace: Workspace) -> bool:
         """Whether the release is whole and what would be written now. Nothing is changed.

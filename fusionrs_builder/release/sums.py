@@ -59,6 +59,20 @@ def write(files: Files, folder: str, known: Sequence[Hashed]) -> None:
     files.write_bytes(_name(folder), "".join(f"{each.sha256}  {each.path}\n" for each in sums).encode())
 
 
+def differing(files: Files, folder: str) -> list[str]:
+    """Files that are missing, changed, or not named by the sums: every file but the card is read to its end.
+
+    Raises:
+        FusionError: as `read`.
+    """
+    told = read(files, folder)
+    standing = set(paths(files, folder)) - {NAME, CARD}
+    if not told:
+        return [NAME, *sorted(standing)]
+    wrong = set(told) ^ standing
+    return sorted(wrong | {path for path in standing & set(told) if hashed(files, folder, path).sha256 != told[path]})
+
+
 def read(files: Files, folder: str = "") -> dict[str, str]:
     """The sums by path; none where the file is not there.
 

@@ -19,7 +19,14 @@ SPLITS = {"train": 3, "validation": 1, "test": 1}
 """Files a split."""
 
 
-def write(folder: Path, seed: int, splits: Mapping[str, int] = SPLITS, rows: int = 6, image: int = 200) -> Path:
+def write(
+    folder: Path,
+    seed: int,
+    splits: Mapping[str, int] = SPLITS,
+    rows: int = 6,
+    image: int = 200,
+    policy: str = "redistributable",
+) -> Path:
     """Write a release that the seed determines.
 
     Args:
@@ -28,6 +35,7 @@ def write(folder: Path, seed: int, splits: Mapping[str, int] = SPLITS, rows: int
         splits: files a split.
         rows: a file.
         image: bytes a picture.
+        policy: that its recipe tells.
     """
     chance = random.Random(seed)
     for split, files in splits.items():
@@ -42,6 +50,8 @@ def write(folder: Path, seed: int, splits: Mapping[str, int] = SPLITS, rows: int
     (folder / "examples").mkdir()
     for number in range(2):
         (folder / "examples" / f"{number:03d}-rgb.jpg").write_bytes(chance.randbytes(image))
+    (folder / "recipe").mkdir()
+    (folder / "recipe" / "report.json").write_text(json.dumps({"settings": {"license_policy": policy}}))
     (folder / "NOTICE").write_text(f"Notices of release {seed}.\n")
     (folder / "DATASHEET.md").write_text(f"# Datasheet of release {seed}\n")
     (folder / "croissant.json").write_text(json.dumps(_croissant(folder), indent=1))

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import s3fs
@@ -7,8 +8,8 @@ from moto.server import ThreadedMotoServer
 
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import TEMPORARY, Files
-from fusionrs_builder.release import plan, sums
-from fusionrs_builder.release.folder import push_to_folder
+from fusionrs_builder.release import folder, plan, sums
+from fusionrs_builder.release.folder import BEGUN, push_to_folder
 from fusionrs_builder.release.webdataset import write_webdataset
 from fusionrs_builder.workspace import Workspace
 
@@ -59,6 +60,7 @@ def test_a_copy_cut_short_is_taken_up(release: Path, filled: Workspace, tmp_path
     target = tmp_path / "to"
     push_to_folder(filled, "fusionrs", str(target))
     (target / "README.md").unlink()
+    (target / BEGUN).write_bytes(b"")
     (target / "data" / f"{TEMPORARY}1").write_bytes(b"")
     assert push_to_folder(filled, "fusionrs", str(target)).copied == ["SHA256SUMS", "README.md"]
     assert contents(target) == contents(release)
@@ -73,7 +75,12 @@ def test_strangers_folders_are_left_alone(release: Path, filled: Workspace, tmp_
     (data / "data" / "theirs.csv").write_text("a,b")
     file = tmp_path / "file"
     file.write_text("")
+    alike = tmp_path / "alike"
+    (alike / "text").mkdir(parents=True)
+    (alike / "NOTICE").write_text("mine")
+    (alike / "text" / "train-00000-of-00009.parquet").write_text("mine")
     for target, message in (
+        (alike, "holds something that is not a release"),
         (readme, "holds something that is not a release"),
         (data, "holds something that is not a release"),
         (file, "is a file"),
@@ -129,6 +136,7 @@ def test_an_object_store(release: Path, filled: Workspace, s3: str) -> None:
     assert push_to_folder(filled, "fusionrs", target).copied == ["NOTICE", "SHA256SUMS", "README.md"]
     for name in ("README.md", "SHA256SUMS", "text/test-00000-of-00001.parquet"):  # as a run cut short leaves it
         there.fs.rm_file(there.path(name))
+    there.fs.pipe_file(there.path(BEGUN), b"")
     assert len(push_to_folder(filled, "fusionrs", target).copied) == 3
     there.fs.pipe_file(there.path("SHA256SUMS"), b"damaged")
     assert push_to_folder(filled, "fusionrs", target).copied == ["SHA256SUMS", "README.md"]
@@ -148,3 +156,27 @@ def test_a_copy_in_another_format_is_left_alone(release: Path, filled: Workspace
     with pytest.raises(UsageError, match="holds something that is not a release"):
         push_to_folder(filled, "fusionrs", str(tmp_path / "tars"))
     assert contents(tmp_path / "tars") == before
+
+
+def test_a_copy_that_is_killed_is_taken_up(
+    release: Path, filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    copied: list[str] = []
+    copy = folder._copy
+
+    def killed(*what: Any) -> None:
+        if len(copied) == 3:
+            raise Killed
+        copied.append(what[-1])
+        copy(*what)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(folder, "_copy", killed)
+        push_to_folder(filled, "fusionrs", str(tmp_path / "to"))
+    assert not (tmp_path / "to" / "README.md").exists()
+    pushed = push_to_folder(filled, "fusionrs", str(tmp_path / "to"))
+    assert set(copied) <= set(pushed.kept)
+    assert contents(tmp_path / "to") == contents(release)

@@ -56,7 +56,7 @@ def wherever(secret: str) -> list[dict[str, Any]]:
         for values, key in accepted(dict.fromkeys(KEYS, shape)):
             if not isinstance(shape, str) or key not in found:
                 found[key] = values
-    assert {"from", "stac_url", "index", "sources", "annotations", "masks", "splits", "source_url"} <= set(found)
+    assert {"from", "stac_url", "index", "sources", "annotations", "masks", "splits"} <= set(found)
     return list(found.values())
 
 

@@ -250,3 +250,20 @@ def test_a_corpus_named_as_a_configuration(workspace: Workspace) -> None:
     with pytest.raises(FusionError, match="a corpus named text cannot have a configuration of its own"):
         push(workspace, by_corpus=True)
     assert push(workspace) == ["train-00000-of-00001"]
+
+
+@pytest.mark.parametrize("path", ["NOTICE", "DATASHEET.md", "data/test-00000-of-00001.parquet", "SHA256SUMS"])
+@pytest.mark.parametrize("how", ["changed", "gone"])
+def test_what_was_changed_is_told_and_made_again(release: Path, filled: Workspace, path: str, how: str) -> None:
+    was, stage = contents(release), ReleaseStage(PushSettings(license_policy="any"))
+    stage.verify(filled)
+    if how == "gone":
+        (release / path).unlink()
+    else:
+        (release / path).write_bytes((release / path).read_bytes()[:-1] + b"x")
+    with pytest.raises(FusionError, match="was changed, damaged or removed after the release was written"):
+        stage.verify(filled)
+    assert not stage.is_current(filled)
+    push(filled)
+    stage.verify(filled)
+    assert contents(release) == was

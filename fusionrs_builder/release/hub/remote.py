@@ -73,6 +73,11 @@ class Remote:
         branches = {each.name: each.target_commit for each in refs.branches}
         return branches | {f"tags/{each.name}": each.target_commit for each in refs.tags}
 
+    def past(self) -> list[str]:
+        """The commits of main, the newest first."""
+        found = self.call("list the commits of main", lambda: self.api.list_repo_commits(**self.names))
+        return [each.commit_id for each in found]
+
     def tree(self, revision: str) -> Tree:
         """The files of a revision."""
         return self.call(f"list the files of {revision[:20]}", lambda: self._tree(revision))

@@ -96,11 +96,11 @@ def test_wrong_calls_are_refused(release: Path, tmp_path: Path) -> None:
     ("limit", "value", "message"),
     [
         ("FOLDER_FILES", 4, "data/ holds 5 files, the Hub takes 4 a folder: raise push.file_mb"),
-        ("REPOSITORY_FILES", 10, "16 files, the Hub recommends 10: raise push.file_mb"),
+        ("REPOSITORY_FILES", 10, "17 files, the Hub recommends 10: raise push.file_mb"),
         (
             "COMMIT_FILES",
             15,
-            "16 files in the one commit that publishes them may take the Hub more than its 60 seconds",
+            "17 files in the one commit that publishes them may take the Hub more than its 60 seconds",
         ),
         ("PRIVATE_BYTES", 1000, "GB, and a repository begins private: a free account has"),
     ],

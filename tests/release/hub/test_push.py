@@ -564,3 +564,41 @@ def test_a_release_that_datasets_cannot_read_is_not_published(
 def test_the_exporters_own_release(server: HubServer, push: Push, release: Path) -> None:
     push(release, tag="v1")
     assert repository(server).history() == [{}, releases.contents(release)]
+
+
+def anonymous(server: HubServer, revision: str) -> list[str]:
+    return HfApi(endpoint=server.url, token=False).list_repo_files(REPO, repo_type="dataset", revision=revision)
+
+
+def test_a_past_with_more_pixels_is_not_opened(server: HubServer, push: Push, new: Path, tmp_path: Path) -> None:
+    """Whoever may read main may read its past."""
+    (tmp_path / "all").mkdir()
+    before = push(releases.write(tmp_path / "all", 7, policy="any"), tag="mine")
+    with pytest.raises(UsageError, match=f"commit {before.commit[:12]} holds a release with the policy `any`"):
+        push(new, public=True)
+    assert repository(server).private
+    assert repository(server).history()[-1] == releases.contents(tmp_path / "all")
+    push(new)
+    with pytest.raises(UsageError, match="not opened"):
+        push(new, public=True)
+    with pytest.raises(Exception, match="40[14]"):
+        anonymous(server, before.commit)
+
+
+def test_branches_left_behind_are_not_opened(server: HubServer, push: Push, new: Path, tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    left = releases.write(tmp_path / "all", 7, policy="any")
+
+    class Killed(BaseException):
+        pass
+
+    def die() -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        push(left, say=Lines("reading a sample", die))
+    assert any(name.startswith("staging-") for name in repository(server).branches)
+    pushed = push(new, public=True)
+    assert not repository(server).private
+    assert repository(server).branches == {"main": pushed.commit}
+    assert set(anonymous(server, "main")) >= set(releases.contents(new))
