@@ -12,29 +12,22 @@ How it works:
 Every step looks first at what stands, so a push may be killed anywhere and run again.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from fusionrs_builder.errors import FusionError, UsageError
-from fusionrs_builder.release import recipe
 from fusionrs_builder.release.documents import card
-from fusionrs_builder.release.hub import calls, inventory, sample
+from fusionrs_builder.release.hub import calls, inventory, past, sample
 from fusionrs_builder.release.hub.inventory import Inventory, Tree, some
 from fusionrs_builder.release.hub.remote import Remote
 from fusionrs_builder.release.layout import OURS
-from fusionrs_builder.release.licences import Policy
 
 STAGING = "staging-"
 """Begins the name of the branch, which ends in the first 12 digits of the release's mark."""
 
 FRONT_MATTER = re.compile(r"\A---\n.*?^---$", re.DOTALL | re.MULTILINE)
-
-
-POLICIES = get_args(Policy)
-"""From the strictest to the one that holds everything."""
 
 
 class PushedToHub(NamedTuple):
@@ -158,7 +151,7 @@ class _Push:
         self._check_ours(main, tree)
         opens = public and is_private is not False
         if opens:
-            self._check_past(refs)
+            past.check(local, remote, [commit for name, commit in refs.items() if not name.startswith(STAGING)])
         if f"tags/{tag}" in refs and not local.matches(remote.tree(refs[f"tags/{tag}"])):
             raise UsageError(f"{remote.repo_id} has a tag {tag} that names something else: choose another --tag")
         if local.matches(tree):
@@ -271,23 +264,6 @@ class _Push:
                 "again, which sends it anew"
             )
 
-    def _check_past(self, refs: Mapping[str, str]) -> None:
-        """Raises: UsageError, with the repository pixels would be opened that this release may not hold."""
-        ours = _policy(self.local.read(recipe.REPORT).decode()) if recipe.REPORT in self.local.files else None
-        named = {commit for name, commit in refs.items() if not name.startswith(STAGING)}
-        for commit in sorted(named | set(self.remote.past())):
-            tree = self.remote.tree(commit)
-            if not any(path.endswith(".parquet") for path in tree):
-                continue
-            theirs = _policy(self.remote.read(commit, recipe.REPORT)) if recipe.REPORT in tree else None
-            if theirs is None or ours is None or POLICIES.index(theirs) > POLICIES.index(ours):
-                held = f"the policy `{theirs}`" if theirs else "no recipe that tells its policy"
-                raise UsageError(
-                    f"{self.remote.repo_id} was not opened: its commit {commit[:12]} holds a release with {held}, and "
-                    "whoever may read the repository may read its past. Push to a new repository, or remove the past "
-                    "(tags, branches, then HfApi.super_squash_history) before --public"
-                )
-
     def _clean(self, opens: bool) -> None:
         """Remove the branch, and tell of others that pushes left behind; where all is to be opened, remove them too."""
         staging = [name for name in self.remote.refs() if name.startswith(STAGING)]
@@ -302,12 +278,3 @@ class _Push:
         others = [name for name in staging if name != self.branch]
         if others:
             self.say(f"left by pushes that did not end: the branches {some(others)}")
-
-
-def _policy(report: str) -> Policy | None:
-    """The licence policy that a recipe's report tells; None where it tells none."""
-    try:
-        found: Policy = json.loads(report)["settings"]["license_policy"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return found if found in POLICIES else None
