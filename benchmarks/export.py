@@ -26,8 +26,7 @@ import numpy as np
 from benchmarks import machine
 from fusionrs_builder import pixels, schema
 from fusionrs_builder.corpora.procedural import render
-from fusionrs_builder.release.export import SOURCES
-from fusionrs_builder.release.features import features
+from fusionrs_builder.release.features import SOURCES, features
 from fusionrs_builder.release.stage import ReleaseStage
 from fusionrs_builder.settings import PushSettings
 from fusionrs_builder.shards import Footer, Row

@@ -8,12 +8,8 @@ import pyarrow.parquet as pq
 
 from fusionrs_builder import schema
 from fusionrs_builder.errors import FusionError
-from fusionrs_builder.release.features import IMAGES as IMAGES
-from fusionrs_builder.release.features import SOURCES as SOURCES
-from fusionrs_builder.release.features import arrow_schema
-from fusionrs_builder.release.features import features as features
+from fusionrs_builder.release.features import IMAGES, SOURCES, arrow_schema
 from fusionrs_builder.release.layout import FOLDERS, Config
-from fusionrs_builder.release.layout import SPLITS as SPLITS
 from fusionrs_builder.release.licences import Policy, withhold
 from fusionrs_builder.release.plan import File, Part
 from fusionrs_builder.shards import Footer, ShardWriter

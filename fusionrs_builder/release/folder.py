@@ -28,7 +28,8 @@ def push_to_folder(workspace: Workspace, name: str, target: str) -> Pushed:
     """Copy `release/<name>` to a folder, file by file, the card last; files of an earlier release are removed.
 
     The card goes before anything changes, so that a folder which has one is whole. Files are compared by their hashes:
-    a local one is read, one on an object store is what the SHA256SUMS there says, and read where there is none.
+    those of the release are what its SHA256SUMS says (`ReleaseStage.verify` sees to that), those of a local folder are
+    read, those on an object store are what the SHA256SUMS there says, and read where there is none.
 
     Args:
         workspace: where the release is.
@@ -47,8 +48,8 @@ def push_to_folder(workspace: Workspace, name: str, target: str) -> Pushed:
         _check(workspace, there, target)
         files = sums.paths(workspace, folder)
         pushed = Pushed([], [], [])
-        known = {} if there.local else _known(there)
-        differ = {file for file in files if not _is_same(workspace, folder, there, file, known.get(file))}
+        ours, known = sums.read(workspace, folder), {} if there.local else _known(there)
+        differ = {f for f in files if not _is_same(workspace, folder, there, f, ours.get(f), known.get(f))}
         pushed.kept.extend(file for file in files if file not in differ)
         if differ:
             there.write_bytes(BEGUN, b"")
@@ -110,10 +111,11 @@ def _known(there: Files) -> dict[str, str]:
         return {}
 
 
-def _is_same(workspace: Workspace, folder: str, there: Files, file: str, known: str | None) -> bool:
+def _is_same(workspace: Workspace, folder: str, there: Files, file: str, ours: str | None, known: str | None) -> bool:
     if not there.exists(file) or there.fs.size(there.path(file)) != workspace.fs.size(workspace.path(folder, file)):
         return False
-    return sums.hashed(workspace, folder, file).sha256 == (known or sums.hashed(there, "", file).sha256)
+    ours = ours or sums.hashed(workspace, folder, file).sha256
+    return ours == (known or sums.hashed(there, "", file).sha256)
 
 
 def _clear(there: Files, files: list[str]) -> Iterator[str]:

@@ -107,7 +107,7 @@ def publish(workspace: Workspace, name: str, target: Target, policy: Policy, say
     return told
 
 
-def plan(workspace: Workspace, name: str, target: Target, is_current: bool = True) -> list[str]:
+def plan(workspace: Workspace, name: str, target: Target, is_current: bool) -> list[str]:
     """What `publish` would do on the Hub, a line each; nothing is changed anywhere.
 
     Args:

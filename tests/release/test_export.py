@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fusionrs_builder import schema
 from fusionrs_builder.errors import FusionError
-from fusionrs_builder.release import export, plan
+from fusionrs_builder.release import export, features, plan
 from fusionrs_builder.release.stage import ReleaseStage
 from fusionrs_builder.settings import PushSettings
 from fusionrs_builder.shards import FOOTER_KEY, Footer
@@ -156,7 +156,7 @@ def test_pictures_may_be_missing(workspace: Workspace) -> None:
     lay(workspace, {"a-00000": [record("x", rgb=None, ir16=ir16), record("y", ir=None)]})
     push(workspace)
     rows = pq.read_table(workspace.path("release/fusionrs/data/train-00000-of-00001.parquet")).to_pylist()
-    assert [[row[name] is None for name in export.IMAGES] for row in rows] == [
+    assert [[row[name] is None for name in features.IMAGES] for row in rows] == [
         [True, False, False],
         [False, True, True],
     ]

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusionrs_builder.release.export import IMAGES
-from fusionrs_builder.release.features import arrow_schema
+from fusionrs_builder.release.features import IMAGES, arrow_schema
 from fusionrs_builder.release.licences import Policy, allows, withheld
 from fusionrs_builder.release.licences import withhold as withhold_pictures
 from fusionrs_builder.workspace import Workspace

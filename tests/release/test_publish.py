@@ -90,14 +90,14 @@ def test_a_copy_in_each_format(release: Path, filled: Workspace, tmp_path: Path)
 
 
 def test_a_plan_is_of_the_hub(release: Path, filled: Workspace) -> None:
-    assert publish.plan(filled, "fusionrs", Target("somewhere")) == []
-    lines = publish.plan(filled, "fusionrs", Target(repo_id=REPO))
+    assert publish.plan(filled, "fusionrs", Target("somewhere"), is_current=True) == []
+    lines = publish.plan(filled, "fusionrs", Target(repo_id=REPO), is_current=True)
     assert lines[0].startswith(f"{REPO}: {len(contents(release))} files, ")
     assert "not asked" in lines[0] and lines[1].startswith("at most ")
+    unknown = ["what the Hub would get is known once `fusionrs-build push` has written release/fusionrs"]
+    assert publish.plan(filled, "fusionrs", Target(repo_id=REPO), is_current=False) == unknown
     (release / "README.md").unlink()
-    assert publish.plan(filled, "fusionrs", Target(repo_id=REPO)) == [
-        "what the Hub would get is known once `fusionrs-build push` has written release/fusionrs"
-    ]
+    assert publish.plan(filled, "fusionrs", Target(repo_id=REPO), is_current=True) == unknown
 
 
 def test_what_is_withheld_in_a_line() -> None:

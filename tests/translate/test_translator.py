@@ -9,6 +9,7 @@ from PIL import Image
 
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.translate import checkpoint, translator
+from fusionrs_builder.translate.inference import centred
 from fusionrs_builder.translate.translator import CONTROLS, load_translator, translator_identity
 from tests.translate.conftest import scene, tiny
 
@@ -87,6 +88,25 @@ def test_batch_and_threads_change_no_pixel(folder):
         assert (np.concatenate([drawer.translate(rgb[i : i + 1]) for i in range(7)]) == whole).all()
     finally:
         torch.set_num_threads(1)
+
+
+def test_a_small_last_batch_is_filled_up_and_cut_off(folder):
+    """What is compiled for a batch is not compiled anew for the smaller one after it; no pixel changes by that."""
+    found, rgb = load_translator(str(folder)), torch.from_numpy(images(5))
+    expected = found.translate(rgb)
+    network, shapes = found._network, []
+
+    def compiled(x):
+        shapes.append(tuple(x.shape))
+        return network(x)
+
+    found._compiled = compiled
+    drawn = [found._at_once(centred(part, "fp32")) for part in (rgb, rgb[:2])]
+    assert [len(each) for each in drawn] == [5, 2]
+    assert shapes[0] == shapes[1] and shapes[0][0] == 5
+    for each in drawn:
+        levels = each.add(1).mul(127.5).round().clamp(0, 255)
+        assert (levels - expected[: len(each)]).abs().max() <= 1  # a batch sums in another order than one image
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 33), (34, 31), (9, 40), (1, 1), (3, 50)])

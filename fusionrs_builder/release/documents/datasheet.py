@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from fusionrs_builder import __version__, schema
 from fusionrs_builder.cards import render as cards
-from fusionrs_builder.release import export
 from fusionrs_builder.release.documents.facts import Facts
 from fusionrs_builder.release.documents.notice import Holding, Terms
+from fusionrs_builder.release.layout import SPLITS
 from fusionrs_builder.shards import Row
 from fusionrs_builder.stage import digest
 from fusionrs_builder.workspace import Workspace
@@ -212,7 +212,7 @@ def render(
         "datasheet",
         title=title,
         facts=counted,
-        splits=[split for split in export.SPLITS if counted.splits[split]],
+        splits=[split for split in SPLITS if counted.splits[split]],
         corpora=corpora,
         sources=sources,
         licences=licences,
