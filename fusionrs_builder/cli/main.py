@@ -19,6 +19,7 @@ COMMANDS = {
     "ledger": ("ledger", "the answers of language models that were paid for"),
     "corpora": ("corpora", "the corpora known to this package"),
     "translator": ("translator", "train, import and evaluate translators"),
+    "benchmark": ("benchmark", "measure anybody's model on a release"),
     "demo": ("demo", "build a real dataset end to end"),
 }
 """Name: module in this folder, and one line of help. Modules are not imported to show the list."""

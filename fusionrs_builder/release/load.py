@@ -6,10 +6,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 
 from fusionrs_builder.errors import UsageError
-from fusionrs_builder.release import transforms
+from fusionrs_builder.release import layout, transforms
 from fusionrs_builder.release.documents import card
 
 
@@ -50,12 +51,7 @@ def load(
     Raises:
         UsageError: the folder is missing, or is not a finished release; or the options do not go together.
     """
-    path = Path(dir_or_repo)
-    if path.exists():
-        _check(path)
-        dir_or_repo = str(path.resolve())
-    elif not re.fullmatch(r"[\w.-]+/[\w.-]+", os.fspath(dir_or_repo)):
-        raise UsageError(f"{dir_or_repo}: no such folder, nor the name of a dataset on the Hub (ORG/NAME)")
+    dir_or_repo = _found(dir_or_repo)
     if unknown := sorted(set(require) - set(transforms.VIEWS)):
         raise UsageError(f"require {unknown[0]!r}: give a list of views, of {', '.join(transforms.VIEWS)}")
     if image_size is None and (allow_missing or seed is not None):
@@ -78,6 +74,55 @@ def load(
     else:
         found = _prepared(found, require, tensors)
     return found.with_format(format) if format and tensors is None else found
+
+
+def load_split(dir_or_repo: str | os.PathLike[str], split: str, *, config: layout.Config = "default") -> Any:
+    """The rows of one split, whose files alone are fetched and read; pictures stay as they are kept, `{bytes, path}`.
+
+    Args:
+        dir_or_repo: as `load`.
+        split: as `load`.
+        config: as `load`.
+
+    Returns:
+        A `Dataset`.
+
+    Raises:
+        UsageError: as `load`, or the release has no such split.
+    """
+    place = _found(dir_or_repo)
+    root = place if os.path.isabs(place) else f"hf://datasets/{place}"
+    name = split.partition("[")[0]
+    if name not in layout.SPLITS:
+        raise UsageError(f"{dir_or_repo} has no split {name}: name one of {', '.join(layout.SPLITS)}")
+    files = f"{root}/{layout.FOLDERS[config]}/{name}[-.]*.parquet"
+
+    fs, pattern = fsspec.core.url_to_fs(files)
+    found = [fs.unstrip_protocol(path) for path in sorted(fs.glob(pattern))]
+    if not found:
+        raise UsageError(f"{dir_or_repo} has no {name} split: name another of {', '.join(layout.SPLITS)}")
+
+    from datasets import Image, load_dataset
+
+    try:
+        rows = load_dataset("parquet", data_files={name: found}, split=split)
+    except ValueError as error:  # a part that is written wrongly, or that holds nothing
+        raise UsageError(f"{dir_or_repo}: split {split}: {error}") from None
+    for column, feature in rows.features.items():
+        if isinstance(feature, Image):
+            rows = rows.cast_column(column, Image(decode=False))
+    return rows
+
+
+def _found(dir_or_repo: str | os.PathLike[str]) -> str:
+    """The absolute path of a release folder, or the name of a repository."""
+    path = Path(dir_or_repo)
+    if path.exists():
+        _check(path)
+        return str(path.resolve())
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", os.fspath(dir_or_repo)):
+        raise UsageError(f"{dir_or_repo}: no such folder, nor the name of a dataset on the Hub (ORG/NAME)")
+    return os.fspath(dir_or_repo)
 
 
 def _prepared(rows: Any, require: Collection[str], tensors: transforms.Tensors | None) -> Any:

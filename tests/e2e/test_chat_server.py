@@ -1,5 +1,6 @@
 """A real server, `transformers serve`, with a tiny model made here, captions real records through the whole build."""
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -24,30 +25,37 @@ from tests.e2e.conftest import COMMAND, Call
 RECORDS = 200
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Its address and the name of its model."""
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[tuple[str, str, Path]]:
+    """A server of a tiny model in a folder: its address, the name of the model, and the file of its log."""
     pytest.importorskip("uvicorn")
-    model = save_tiny_vlm(tmp_path_factory.mktemp("tiny-vlm"))
+    model, log = save_tiny_vlm(folder), folder / "log"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [str(Path(sys.executable).parent / "transformers"), "serve", str(model), "--port", str(port)]
-    with (model / "log").open("w") as log:
-        process = subprocess.Popen([*command, "--device", "cpu"], stdout=log, stderr=subprocess.STDOUT)
+    with log.open("w") as sink:
+        process = subprocess.Popen([*command, "--device", "cpu"], stdout=sink, stderr=subprocess.STDOUT)
     try:
         for _ in range(600):
             if process.poll() is not None:
-                pytest.fail((model / "log").read_text()[-2000:])
+                pytest.fail(log.read_text()[-2000:])
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
                 break
             except OSError:
                 time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/v1", str(model)
+        yield f"http://127.0.0.1:{port}/v1", str(model), log
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Its address and the name of its model."""
+    with serving(tmp_path_factory.mktemp("tiny-vlm")) as (url, model, _):
+        yield url, model
 
 
 def test_its_noise_is_refused_and_every_record_has_captions(

@@ -3,8 +3,8 @@
 R@k is the share of queries that have a positive among the first k of the gallery: any one is enough, though an image
 has five captions. Queries that failed, or whose positives all failed, stay in the denominator. Two protocols:
 
-- FusionRS rc4. The positives are the items of the same group of captions, and one record stands for a group
-  (`one_a_group`). Mean R is the mean of R@1, R@5 and R@10 in the four directions that infrared is part of.
+- FusionRS rc4. The positives are the items of the same group of captions, and one record stands for a group.
+  Mean R is the mean of R@1, R@5 and R@10 in the four directions that infrared is part of.
 - RemoteCLIP, on RSICD, RSITMD and UCM-Captions. A group is an image and its captions; the mean recall is that of R@1,
   R@5 and R@10 in both directions between images and captions. CLIP_benchmark counts alike.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fusionrs_builder.benchmark.metrics.ranks import BLOCK, NEVER, Ranks, Side, ranks
 from fusionrs_builder.intervals import Estimate, average, means
@@ -106,8 +106,3 @@ def recalls(
         for name, directions in (averages or {}).items()
     }
     return each | whole
-
-
-def one_a_group(groups: ArrayLike) -> NDArray[np.intp]:
-    """The places of the first item of each group, in their order: what stands for the group in FusionRS rc4."""
-    return np.sort(np.unique(groups, return_index=True)[1])

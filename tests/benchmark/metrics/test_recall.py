@@ -150,7 +150,3 @@ def test_an_average_of_what_was_not_measured_is_refused():
     images, texts, of = scene(0, 20)
     with pytest.raises(KeyError, match=r"ir->text"):
         recall.recalls(retrieved(images, texts, of), {"Mean R": recall.FUSIONRS})
-
-
-def test_one_item_stands_for_each_group():
-    assert recall.one_a_group([7, 3, 7, 9, 3, 3]).tolist() == [0, 1, 3]

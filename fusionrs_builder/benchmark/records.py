@@ -1,0 +1,184 @@
+"""The records that models are measured on: one split of a release, and the pictures a model is shown of it."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from fusionrs_builder import pixels
+from fusionrs_builder.errors import FusionError
+
+Inputs = Literal["infrared", "gray", "gray-inverted", "duplicate"]
+"""What a model is shown as the infrared view: that itself, or a control: the luma of the visible image (ITU-R 601), 255
+less it, the visible image itself."""
+
+INPUTS: tuple[Inputs, ...] = get_args(Inputs)
+
+Shown = Inputs | Literal["rgb"]
+"""The same, or the visible image alone, where no infrared view is asked for."""
+
+View = Literal["rgb", "infrared", "gray", "gray-inverted"]
+"""A picture of a record; the control `duplicate` is its `rgb`."""
+
+COLUMNS = (
+    "id", "ir_origin", "ir_band", "scene_captions", "ir_captions", "caption_source", "labels", "boxes", "width",
+    "height", "corpus", "corpus_key", "origin_family", "group_id", "gsd_m", "pixel_sha256", "ir_sha256",
+)  # fmt: skip
+"""What is read of a row beside its pictures."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row of a release without its pictures; the fields are its columns, see `schema.COLUMNS`.
+
+    Attributes:
+        rgb_sha256: of the decoded pixels of the visible image; None for a record seen in infrared alone.
+        ir_sha256: of those of the infrared view; None where there is none.
+        scene_writers: who wrote each scene caption: `publisher`, `model`, `template`, `grounded@v1`, `chat:<model>`.
+    """
+
+    id: str
+    corpus: str
+    corpus_key: str
+    origin_family: str
+    group_id: str
+    ir_origin: str | None
+    ir_band: str | None
+    scene_captions: tuple[str, ...]
+    ir_captions: tuple[str, ...]
+    scene_writers: tuple[str, ...]
+    labels: tuple[str, ...]
+    boxes: tuple[Mapping[str, Any], ...]
+    width: int
+    height: int
+    gsd_m: float | None
+    rgb_sha256: str | None
+    ir_sha256: str | None
+
+    def key(self, view: View) -> str | None:
+        """What the pixels of a view are known by: equal for equal pixels; None where the record has no such view."""
+        if view == "infrared":
+            return self.ir_sha256 and f"pixels:{self.ir_sha256}"
+        if self.rgb_sha256 is None:
+            return None
+        return f"pixels:{self.rgb_sha256}" if view == "rgb" else f"{view}:{self.rgb_sha256}"
+
+
+class Records(Sequence[Record]):
+    """One split of a release.
+
+    Attributes:
+        dataset: the name that results carry, that of the folder or repository.
+        split: `train`, `validation` or `test`, or a part of one as `datasets` has it.
+    """
+
+    def __init__(self, rows: Any, dataset: str, split: str) -> None:
+        """Read all but the pictures, which stay where they are until they are asked for.
+
+        Args:
+            rows: a `datasets.Dataset` whose `rgb` and `ir`, where it has them, are not decoded: `{bytes, path}`.
+            dataset: see the class.
+            split: see the class.
+
+        Raises:
+            FusionError: a column is missing, the split is empty, or an id stands in it twice.
+        """
+        self.dataset, self.split, self._rows = dataset, split, rows
+        missing = sorted(set(COLUMNS) - set(rows.column_names))
+        if missing:
+            raise FusionError(f"{dataset}: no column {missing[0]}; name a release that `fusionrs-build push` wrote")
+        there = {
+            view: rows.data.column(view).is_valid().to_pylist() if view in rows.column_names else [True] * len(rows)
+            for view in ("rgb", "ir")
+        }
+        indices = getattr(rows, "_indices", None)
+        if indices is not None:  # a part of the split: the columns of the table beneath are those of the whole
+            order = indices.column(0).to_pylist()
+            there = {view: [known[at] for at in order] for view, known in there.items()}
+        self._records = [
+            _record(row, *has) for row, *has in zip(rows.select_columns(list(COLUMNS)), *there.values(), strict=True)
+        ]
+        self._places = {record.id: place for place, record in enumerate(self._records)}
+        if not self._records:
+            raise FusionError(f"{dataset}: the split {split} is empty; name another as DATA:SPLIT")
+        if len(self._places) < len(self._records):
+            raise FusionError(
+                f"{dataset}: an id stands twice in the split {split}; run `fusionrs-build check {dataset}`"
+            )
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._records[place]
+
+    def place(self, id: str) -> int | None:
+        """Where the record of an id stands; None where it does not."""
+        return self._places.get(id)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of everything that is measured on: ids, pixels, captions, labels and boxes, in the order of the split."""
+        found = hashlib.sha256()
+        for one in self._records:
+            facts = (one.id, one.rgb_sha256, one.ir_sha256, one.ir_origin, one.ir_band, one.scene_captions,
+                     one.ir_captions, one.labels, [sorted(box.items()) for box in one.boxes], one.group_id)  # fmt: skip
+            found.update(json.dumps(facts, ensure_ascii=True).encode() + b"\n")
+        return found.hexdigest()
+
+    def picture(self, place: int, view: View) -> Image.Image:
+        """A view of the record at a place, in mode RGB; an infrared view has three equal channels.
+
+        Raises:
+            FusionError: the record has no such view, or its bytes cannot be decoded.
+        """
+        record: Record = self._records[place]
+        if record.key(view) is None or not {"rgb", "ir"} <= set(self._rows.column_names):
+            raise FusionError(f"{record.id} has no {view} view in {self.dataset}")
+        column = "ir" if view == "infrared" else "rgb"
+        try:
+            image = _decoded(self._rows[place : place + 1][column][0]["bytes"], column)
+        except ValueError as error:
+            raise FusionError(f"{record.id}: its {column} view cannot be read: {error}") from error
+        if view == "gray-inverted":
+            image = ImageOps.invert(image.convert("L"))
+        return image.convert("L").convert("RGB") if view.startswith("gray") else image
+
+
+def shown(inputs: Shown) -> View:
+    """The view that a model is shown for these inputs; see `Shown`."""
+    return "rgb" if inputs == "duplicate" else inputs
+
+
+def _decoded(data: bytes, column: str) -> Image.Image:
+    array: NDArray[np.uint8] = pixels.rgb_array(data) if column == "rgb" else pixels.gray_array(data)
+    return Image.fromarray(array).convert("RGB")
+
+
+def _record(row: Mapping[str, Any], has_rgb: bool, has_ir: bool) -> Record:
+    writers = row["caption_source"] or {}
+    return Record(
+        id=row["id"],
+        corpus=row["corpus"],
+        corpus_key=row["corpus_key"],
+        origin_family=row["origin_family"],
+        group_id=row["group_id"],
+        ir_origin=row["ir_origin"],
+        ir_band=row["ir_band"],
+        scene_captions=tuple(row["scene_captions"] or ()),
+        ir_captions=tuple(row["ir_captions"] or ()),
+        scene_writers=tuple(writers.get("scene") or ()),
+        labels=tuple(row["labels"] or ()),
+        boxes=tuple(row["boxes"] or ()),
+        width=row["width"],
+        height=row["height"],
+        gsd_m=row["gsd_m"],
+        rgb_sha256=row["pixel_sha256"] if has_rgb else None,
+        ir_sha256=row["ir_sha256"] if has_ir else None,
+    )
