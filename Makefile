@@ -40,6 +40,7 @@ bench: $(STAMP) $(PEER) $(DISTILABEL) $(CLIP_BENCHMARK)  ## speed, as ratios; on
 	$(RUN)python -m benchmarks.release_read
 	$(RUN)python -m benchmarks.caption_metrics
 	$(RUN)python -m benchmarks.recall --peer $(PEERS)/clip_benchmark
+	$(RUN)python -m benchmarks.table --plot docs/benchmark.png
 
 scores: $(STAMP)  ## what the translators are worth against measured infrared; about an hour
 	$(RUN)python -m benchmarks.translators

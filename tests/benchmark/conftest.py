@@ -80,13 +80,14 @@ class Given:
         texts: Mapping[str, NDArray[np.float32]] | None = None,
         width: int = 8,
         has_text: bool = True,
+        salt: str = "",
     ) -> None:
-        self.of, self.width, self.has_text = of, width, has_text
+        self.of, self.width, self.has_text, self.salt = of, width, has_text, salt
         self.known, self.said = dict(views or {}), dict(texts or {})
         self.failing: set[tuple[str, str]] = set()
 
     def vector(self, name: str) -> NDArray[np.float32]:
-        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+        seed = int.from_bytes(hashlib.sha256(f"{self.salt}{name}".encode()).digest()[:4], "big")
         return np.random.default_rng(seed).standard_normal(self.width).astype(np.float32)
 
     def views(self, view: str, places: Sequence[int]) -> Vectors:

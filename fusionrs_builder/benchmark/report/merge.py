@@ -62,6 +62,7 @@ class Saved(BaseModel):
     metrics: dict[str, float]
     intervals: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]]
     counts: dict[str, int]
+    detail: dict[str, Any]
     resampled: Annotated[list[float | None], Field(min_length=BOOTSTRAP, max_length=BOOTSTRAP)]
     leakage: Leakage | None = None
 

@@ -278,6 +278,9 @@ def _notes(of: Group, results: Sequence[Saved], shown: Sequence[str], rest: Sequ
         f"Protocol {plain(of.protocol)}, {n}, split {plain(of.split)} (sha256 {plain(of.split_sha256[:12])}), "
         f"seed {of.seed}."
     )
+    chances = {saved["detail"].get("chance") for saved in results}
+    if len(chances) == 1 and (chance := chances.pop()) is not None:
+        yield f"By chance {metric_title(of.headline)} is {number(of.headline, chance)} here."
     bare = [f"{metric_title(metric)} ({_range(metric)})" for metric in (of.headline, *shown) if _range(metric)]
     units = "Numbers are percentages" + (f", but for {' and '.join(bare)}" if bare else "")
     more = f" {len(rest)} further metrics, and the intervals of all, are in report.csv." if rest else ""

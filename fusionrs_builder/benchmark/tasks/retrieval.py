@@ -14,7 +14,7 @@ import torch
 
 from fusionrs_builder.benchmark.encoding import Source, Vectors
 from fusionrs_builder.benchmark.metrics.ranks import Side
-from fusionrs_builder.benchmark.metrics.recall import FUSIONRS, REMOTECLIP, recalls, retrieve
+from fusionrs_builder.benchmark.metrics.recall import CUTS, FUSIONRS, REMOTECLIP, recalls, retrieve
 from fusionrs_builder.benchmark.records import Inputs, Record, Records, Shown, shown
 from fusionrs_builder.benchmark.result import Result
 
@@ -218,7 +218,23 @@ def _result(
         headline=HEADLINE,
         estimates=estimates,
         counts={"images": len(used), "texts": len(of.texts), "failed": sum(failed.values()), **failed},
+        detail={"chance": chance(protocol, of)},
     )
+
+
+def chance(protocol: Protocol, of: Galleries) -> float:
+    """What is expected of the headline where every order of the gallery is as likely: of few images it is much."""
+    texts = np.bincount(of.owners, minlength=len(of.places)) if of.owners else np.ones(len(of.places), int)
+    found: list[float] = []
+    for direction in protocol.averaged:
+        query, _, gallery = direction.partition("->")
+        size = len(of.texts) if gallery == "text" else len(of.places)
+        positives = texts if gallery == "text" else np.ones(len(of.owners if query == "text" else of.places), int)
+        for k in CUTS:
+            taken = np.arange(min(k, size))  # none of the first k is a positive
+            missed = np.prod(np.maximum(size - positives[:, None] - taken, 0) / (size - taken), axis=1)
+            found.append(float(np.mean(1 - missed)))
+    return float(np.mean(found))
 
 
 def _in_clip_benchmark(metric: str) -> str:

@@ -145,3 +145,24 @@ def test_a_fused_query_lies_between_both():
         assert cosine == pytest.approx(np.sqrt(between), abs=1e-6)
     opposite = a._replace(embeddings=-a.embeddings)
     assert fused(a, opposite).failed.all()
+
+
+def test_chance_is_what_random_embeddings_score_on_average():
+    rows = [
+        row(str(n), n, scene_captions=[f"{n} a", f"{n} b"][: 1 + n % 2], caption_source={"scene": ["publisher"] * 2})
+        for n in range(20)
+    ]
+    of = records(rows)
+    scores = {}
+    for seed in range(60):
+        for key, result in found(of, Given(of, salt=str(seed))).items():
+            scores.setdefault(key, []).append((result.estimates["Mean R"].value, result.detail["chance"]))
+    for key in (
+        ("fusionrs-rc4@1", "measured", "infrared", "fusionrs"),
+        ("remoteclip@1", "-", "rgb", "fusionrs/eurosat"),
+    ):
+        values = np.array(scores[key])
+        assert values[:, 0].mean() == pytest.approx(values[0, 1], abs=0.02)
+    small = records(rows[:5])
+    result = found(small, Given(small))["rgb-ir-pairing@1", "measured", "infrared", "fusionrs"]
+    assert result.detail["chance"] == pytest.approx((1 / 5 + 1 + 1) / 3)
