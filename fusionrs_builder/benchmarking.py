@@ -1,19 +1,23 @@
 """The Python API of the benchmark: measure anybody's models on a release, and merge what was measured."""
 
+import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from fusionrs_builder.benchmark import lmms_eval
+from fusionrs_builder.benchmark.job import Data, Settings
 from fusionrs_builder.benchmark.records import INPUTS, Inputs, Record, Records
 from fusionrs_builder.benchmark.report import page
-from fusionrs_builder.benchmark.run import TASKS, Data, Settings, Task, run
+from fusionrs_builder.benchmark.run import run
+from fusionrs_builder.benchmark.tasks import TASKS, Task
+from fusionrs_builder.benchmark.tasks.captioning import Look
+from fusionrs_builder.benchmark.tasks.classification import is_scene
 from fusionrs_builder.caption.appearance import look
 from fusionrs_builder.caption.claims import findings
 from fusionrs_builder.caption.evidence import measure
@@ -75,8 +79,20 @@ def benchmark(
         trained_on={spec: tuple(corpora) for spec, corpora in (trained_on or {}).items()},
     )
     folder = Path(out)
-    measured = Data(records, _classes(place), lambda: _train(place, records), _Checks(), _kin)
-    written = run(measured, models, settings, folder, _cache(cache_dir), say)
+    measured = Data(
+        records,
+        cache(lambda: _classes(place, records)),
+        cache(lambda pictures: _train(place, records, pictures)),
+        _Checks(),
+        _kin,
+        registry.names(),
+    )
+    try:
+        written = run(measured, models, settings, folder, _cache(cache_dir), say)
+    except FusionError:
+        with contextlib.suppress(FusionError):  # what was measured before it failed is not lost
+            report([folder], folder / REPORT)
+        raise
     say(f"{len(written)} results in {folder}")
     return report([folder], folder / REPORT)
 
@@ -119,25 +135,27 @@ def _records(data: str) -> tuple[Records, str]:
     ), place
 
 
-def _train(place: str, measured: Records) -> Records | None:
-    """The train split; None where there is none, or it is what is measured."""
-    try:
-        return None if measured.split.startswith("train") else Records(load_split(place, "train"), place, "train")
-    except FusionError:  # no such split, or an empty one
+def _train(place: str, measured: Records, pictures: bool) -> Records | None:
+    """The train split, with its pictures or without; None where there is none, or it is what is measured."""
+    if measured.split.startswith("train"):
         return None
+    try:
+        rows = load_split(place, "train", config="default" if pictures else "text")
+    except UsageError:  # no such split
+        return None
+    return Records(rows, measured.dataset, "train") if len(rows) else None
 
 
-def _classes(place: str) -> dict[str, list[str]]:
+def _classes(place: str, measured: Records) -> dict[str, list[str]]:
     """Scene classes of each corpus, over all splits."""
     found: dict[str, set[str]] = {}
+    splits: list[Iterable[Any]] = [measured]
     for split in layout.SPLITS:
-        try:
-            rows = load_split(place, split, config="text")
-        except UsageError:
-            continue
-        for row in rows.select_columns(["corpus", "labels", "boxes"]):
-            if len(row["labels"] or ()) == 1 and not row["boxes"]:
-                found.setdefault(row["corpus"], set()).add(row["labels"][0])
+        with contextlib.suppress(UsageError):  # no such split
+            splits.append(Records(rows, "", split) if len(rows := load_split(place, split, config="text")) else ())
+    for records in splits:
+        for record in filter(is_scene, records):
+            found.setdefault(record.corpus, set()).add(record.labels[0])
     return {corpus: sorted(names) for corpus, names in sorted(found.items())}
 
 
@@ -154,14 +172,13 @@ class _Checks:
     def __init__(self) -> None:
         self._measured: dict[str, Any] = {}
 
-    def __call__(
-        self, record: Record, visible: Image.Image | None, infrared: Image.Image | None, caption: str, of_infrared: bool
-    ) -> list[str]:
+    def __call__(self, record: Record, picture: Look, caption: str, of_infrared: bool) -> list[str]:
         facts = Facts(
             id=record.id, labels=record.labels, boxes=record.boxes, gsd_m=record.gsd_m, origin=record.ir_origin,
             band=record.ir_band,
         )  # fmt: skip
         if record.id not in self._measured:
+            visible, infrared = picture("rgb"), picture("infrared")
             rgb = None if visible is None else np.asarray(visible)
             ir = None if infrared is None else np.asarray(infrared.convert("L"))
             self._measured[record.id] = (
@@ -178,7 +195,7 @@ def _device(device: str) -> str:
 
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
-        torch.empty(1, device=chosen)
+        torch.empty(1, device=chosen).cpu()
     except (RuntimeError, AssertionError) as error:  # the latter where torch was built without CUDA
         raise UsageError(f"--device {device}: {str(error).splitlines()[0]}") from None
     return chosen

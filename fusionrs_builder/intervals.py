@@ -66,7 +66,8 @@ def summarise(values: Sequence[float], seed: int = 0) -> Score:
 def estimate(values: Sequence[float], seed: int = 0) -> Estimate:
     """The mean of one value an image. `values` must not be empty."""
     array = np.asarray(values, np.float64)
-    return Estimate(float(array.mean()), array[resamples(len(array), seed)].mean(axis=1), len(array))
+    resampled = np.concatenate([drawn @ array for drawn in draws(len(array), seed)]) / len(array)
+    return Estimate(float(array.mean()), resampled, len(array))
 
 
 def means(samples: Mapping[str, tuple[ArrayLike, ArrayLike]], seed: int = 0) -> dict[str, Estimate]:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -77,7 +77,6 @@ class Encoded:
         spec, name, pretrained, identity, trained_on: of the model.
         seconds: that the model took for pictures in this run.
         encoded: how many pictures it was given in this run.
-        failures: how many distinct items have no embedding, by the view, or `text`.
     """
 
     def __init__(
@@ -102,7 +101,7 @@ class Encoded:
         """
         self.spec, self.name, self.pretrained = model.spec, model.name, model.pretrained
         self.identity, self.trained_on = model.identity, model.trained_on
-        self.seconds, self.encoded, self.failures = 0.0, 0, Counter[str]()
+        self.seconds, self.encoded = 0.0, 0
         self._model, self._records, self._device, self._say = model, records, device, say
         known = f"{self.identity} {device.partition(':')[0]}"  # kinds of devices round otherwise
         folder = cache / hashlib.sha256(known.encode()).hexdigest() if cache and model.cached else None
@@ -122,7 +121,8 @@ class Encoded:
             key = self._records[place].key(view)
             if key is None:
                 raise FusionError(f"{self._records[place].id} has no {view} view in {self._records.dataset}")
-            digests.append(hashlib.sha256(key.encode()).digest())
+            role = "infrared " if self._model.two_towers and view != "rgb" else ""
+            digests.append(hashlib.sha256(f"{role}{key}".encode()).digest())
             wanted.setdefault(digests[-1], place)
         missing = {digest: place for digest, place in wanted.items() if self._unknown(digest)}
         if missing:
@@ -207,8 +207,9 @@ class Encoded:
             assert encoders.texts is not None
             found = encoders.texts(contents)
         else:
+            embed = encoders.images if what == "rgb" or encoders.infrared is None else encoders.infrared
             started = time.perf_counter()
-            found = encoders.images(contents)
+            found = embed(contents)
             self.seconds += time.perf_counter() - started
             self.encoded += len(contents)
         if found.ndim != 2 or len(found) != len(contents):
@@ -222,7 +223,6 @@ class Encoded:
         return list(found.astype(np.float32, copy=False))
 
     def _fail(self, what: str, item: _Item, reason: str) -> None:
-        self.failures[what] += 1
         self._reasons[item.digest] = reason
         self._say(f"{self.spec}: left out ({what}): {reason}")
 

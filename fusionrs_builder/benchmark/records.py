@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -20,11 +20,14 @@ less it, the visible image itself."""
 
 INPUTS: tuple[Inputs, ...] = get_args(Inputs)
 
-Shown = Inputs | Literal["rgb"]
-"""The same, or the visible image alone, where no infrared view is asked for."""
+CONTROLS: tuple[Inputs, ...] = INPUTS[1:]
+"""Those that are made of the visible image."""
 
-View = Literal["rgb", "infrared", "gray", "gray-inverted"]
-"""A picture of a record; the control `duplicate` is its `rgb`."""
+View = Inputs | Literal["rgb"]
+"""A picture that a model is shown: one of these, or the visible image as what it is."""
+
+FEWEST = 20
+"""Images of a result: of fewer, an interval says nothing, and nearly all are among the first ten."""
 
 COLUMNS = (
     "id", "ir_origin", "ir_band", "scene_captions", "ir_captions", "caption_source", "labels", "boxes", "width",
@@ -67,7 +70,7 @@ class Record:
             return self.ir_sha256 and f"pixels:{self.ir_sha256}"
         if self.rgb_sha256 is None:
             return None
-        return f"pixels:{self.rgb_sha256}" if view == "rgb" else f"{view}:{self.rgb_sha256}"
+        return f"{view}:{self.rgb_sha256}" if view.startswith("gray") else f"pixels:{self.rgb_sha256}"
 
 
 class Records(Sequence[Record]):
@@ -124,12 +127,11 @@ class Records(Sequence[Record]):
 
     @cached_property
     def sha256(self) -> str:
-        """Of everything that is measured on: ids, pixels, captions, labels and boxes, in the order of the split."""
+        """Of everything that is measured on: all that a `Record` holds, in the order of the split."""
         found = hashlib.sha256()
         for one in self._records:
-            facts = (one.id, one.rgb_sha256, one.ir_sha256, one.ir_origin, one.ir_band, one.scene_captions,
-                     one.ir_captions, one.labels, [sorted(box.items()) for box in one.boxes], one.group_id)  # fmt: skip
-            found.update(json.dumps(facts, ensure_ascii=True).encode() + b"\n")
+            facts = {**vars(one), "boxes": [dict(box) for box in one.boxes]}
+            found.update(json.dumps(facts, ensure_ascii=True, sort_keys=True).encode() + b"\n")
         return found.hexdigest()
 
     def picture(self, place: int, view: View) -> Image.Image:
@@ -151,9 +153,24 @@ class Records(Sequence[Record]):
         return image.convert("L").convert("RGB") if view.startswith("gray") else image
 
 
-def shown(inputs: Shown) -> View:
-    """The view that a model is shown for these inputs; see `Shown`."""
-    return "rgb" if inputs == "duplicate" else inputs
+def parts(
+    records: Records, places: Sequence[int], inputs: Sequence[Inputs]
+) -> Iterator[tuple[str, list[int], tuple[Inputs, ...]]]:
+    """What a result is of: what its data set is called besides, places of records, what is shown of them.
+
+    Controls are made of the visible image. Where some records have none, all are measured on infrared alone, and those
+    that have one on everything, as `..., with rgb`. What has fewer than `FEWEST` images is left out.
+    """
+    whole = list(places)
+    visible = [place for place in whole if records[place].rgb_sha256 is not None]
+    if len(visible) == len(whole):
+        found = [("", whole, tuple(inputs))]
+    else:
+        alone: tuple[Inputs, ...] = ("infrared",) if "infrared" in inputs else ()
+        found = [("", whole, alone), (", with rgb", visible, tuple(inputs) if len(inputs) > len(alone) else ())]
+    for name, of, shown in found:
+        if len(of) >= FEWEST and shown:
+            yield name, of, shown
 
 
 def _decoded(data: bytes, column: str) -> Image.Image:

@@ -1,8 +1,9 @@
 """One result: a model's numbers on one protocol, with all that is needed to trust and to compare them."""
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from fusionrs_builder.intervals import Estimate
 
 FORMAT = 1
 """Of the files; raised when a key changes its name or meaning."""
+
+LONGEST = 40
+"""Characters of a part of a file name."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Result:
         band: of the infrared views; several joined by `+`; `-` where none was shown.
         headline: the metric that stands for the result.
         estimates: of each metric, see `intervals`; between 0 and 1 unless docs/benchmark.md says otherwise.
-        counts: records, queries, failures, what else was counted. Failures are part of every denominator.
+        counts: images, `failed`, what else was counted. What failed is part of every denominator.
+        places: of the records that it is about, in the split.
         detail: more of it, JSON values only.
     """
 
@@ -48,22 +53,8 @@ class Result:
     headline: str
     estimates: Mapping[str, Estimate]
     counts: Mapping[str, int]
+    places: Sequence[int]
     detail: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Of the file: the same measurement again takes its place."""
-        parts = (
-            self.task,
-            self.protocol,
-            self.dataset,
-            self.model,
-            self.pretrained,
-            self.inputs,
-            self.origin,
-            self.band,
-        )
-        return "--".join(re.sub(r"[^\w.@+-]+", "_", part).strip("_") or "none" for part in parts)
 
     def as_dict(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """JSON values.
@@ -95,12 +86,26 @@ class Result:
         }
 
 
+MEASUREMENT = (
+    "task", "protocol", "dataset", "split", "split_sha256", "seed", "origin", "band", "model", "pretrained", "inputs",
+)  # fmt: skip
+"""Keys that tell what was measured: two results that agree in all of them are one measurement."""
+
+
+def file_name(saved: Mapping[str, Any]) -> str:
+    """Of a result: in words, as far as a file name holds them, and by a hash of `MEASUREMENT`."""
+    shown = (saved[key] for key in ("protocol", "dataset", "origin", "model", "inputs"))
+    words = "--".join(re.sub(r"[^A-Za-z0-9.@+]+", "-", text).strip("-")[:LONGEST] or "none" for text in shown)
+    what = json.dumps([saved[key] for key in MEASUREMENT])
+    return f"{words}--{hashlib.sha256(what.encode()).hexdigest()[:10]}.json"
+
+
 def save(folder: Path, result: Result, facts: Mapping[str, Any]) -> Path:
-    """Write one result, whole or not at all; returns its file."""
+    """Write one result, whole or not at all; the same measurement again takes its place. Returns its file."""
     saved = result.as_dict(facts)
     resampled = json.dumps(saved.pop("resampled"))  # on one line: nobody reads these 2,000 numbers
     text = json.dumps(saved, indent=1, ensure_ascii=False).removesuffix("\n}")
-    path = folder / f"{result.name}.json"
+    path = folder / file_name(saved)
     Files(str(folder)).write_bytes(path.name, f'{text},\n "resampled": {resampled}\n}}\n'.encode())
     return path
 

@@ -4,17 +4,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionrs_builder.benchmark.encoding import Vectors
 from fusionrs_builder.benchmark.models.hugging_face import file_sha256
-from fusionrs_builder.benchmark.records import Records, View
+from fusionrs_builder.benchmark.records import INPUTS, Records, View
 from fusionrs_builder.errors import FusionError
 
-VIEWS: tuple[View, ...] = get_args(View)
+VIEWS: tuple[View, ...] = ("rgb", *INPUTS)
 
 ARRAYS = ("ids", *VIEWS, "texts", "text")
 """What a file may hold: `ids` [N] and one or more views [N, d]; `texts` [M] and `text` [M, d], or neither."""
@@ -62,6 +62,8 @@ class Stored:
         Raises:
             FusionError: no row of these is finite and longer than 0.
         """
+        if view == "duplicate" and view not in self._views:
+            view = "rgb"  # of a model of one image encoder it is the same
         if view not in self._views:
             return None
         return self._picked(view, self._views[view], [self._rows.get(self._records[place].id) for place in places])

@@ -6,12 +6,10 @@ from typing import Any
 
 import click
 
+from fusionrs_builder.benchmark.records import INPUTS
+from fusionrs_builder.benchmark.tasks import TASKS
 from fusionrs_builder.cli import options
 from fusionrs_builder.cli.build import _examples
-
-TASKS = ("retrieval", "classification", "captioning", "vqa")
-
-INPUTS = ("infrared", "gray", "gray-inverted", "duplicate")
 
 MODELS = (
     "open_clip:ARCH[/TAG_OR_FILE], hf:ORG/NAME, python:MODULE:FUNCTION, embeddings:FILE.npz; in words: "
@@ -22,6 +20,11 @@ MODELS = (
 @click.group()
 def benchmark() -> None:
     """Measure anybody's model on a release, beside controls, and merge results into a report."""
+
+
+def _of(task: str, tasks: Sequence[str], option: options.Decorator) -> options.Decorator:
+    """An option, for commands that do its task."""
+    return option if task in tasks else lambda function: function
 
 
 def _measuring(name: str, tasks: Sequence[str], about: str, example: str) -> None:
@@ -41,10 +44,16 @@ def _measuring(name: str, tasks: Sequence[str], about: str, example: str) -> Non
         "--inputs", default=",".join(INPUTS), show_default=True, metavar="LIST",
         help="what a model is shown as infrared: the view itself and controls",
     )  # fmt: skip
-    @click.option("--linear-probe", is_flag=True, help="classification: fit a linear classifier on the train split too")
-    @click.option(
-        "--clip-score", default="", metavar="SPEC", help="captioning: the model of CLIPScore  [default: none]"
+    @_of(
+        "classification",
+        tasks,
+        click.option(
+            "--linear-probe", is_flag=True, help="classification: fit a linear classifier on the train split too"
+        ),
     )
+    @_of("captioning", tasks, click.option(
+        "--clip-score", default="", metavar="SPEC", help="captioning: the model of CLIPScore  [default: none]"
+    ))  # fmt: skip
     @click.option(
         "--trained-on", multiple=True, metavar="SPEC=CORPUS,...",
         help="corpora that a model learnt from: what it knows of the test is counted",

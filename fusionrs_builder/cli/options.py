@@ -14,6 +14,8 @@ from fusionrs_builder.settings import Section
 
 Function = Callable[..., Any]
 
+Decorator = Callable[[Function], Function]
+
 INTERRUPTED = 130
 
 

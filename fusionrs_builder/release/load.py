@@ -1,5 +1,6 @@
 """Open a release: `datasets.load_dataset`, with errors that say what is wrong, and rows ready to learn from."""
 
+import glob
 import os
 import re
 from collections.abc import Collection
@@ -95,7 +96,7 @@ def load_split(dir_or_repo: str | os.PathLike[str], split: str, *, config: layou
     name = split.partition("[")[0]
     if name not in layout.SPLITS:
         raise UsageError(f"{dir_or_repo} has no split {name}: name one of {', '.join(layout.SPLITS)}")
-    files = f"{root}/{layout.FOLDERS[config]}/{name}[-.]*.parquet"
+    files = f"{glob.escape(root)}/{layout.FOLDERS[config]}/{name}[-.]*.parquet"
 
     fs, pattern = fsspec.core.url_to_fs(files)
     found = [fs.unstrip_protocol(path) for path in sorted(fs.glob(pattern))]

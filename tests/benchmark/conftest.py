@@ -91,7 +91,7 @@ class Given:
         return np.random.default_rng(seed).standard_normal(self.width).astype(np.float32)
 
     def views(self, view: str, places: Sequence[int]) -> Vectors:
-        names = [(self.of[place].id, view) for place in places]
+        names = [(self.of[place].id, "rgb" if view == "duplicate" else view) for place in places]
         rows = [self.known[name] if name in self.known else self.vector(" ".join(name)) for name in names]
         return Vectors(np.stack(rows), np.array([name in self.failing for name in names]))
 

@@ -1,6 +1,13 @@
-from fusionrs_builder.benchmark.leakage import leakage
+from fusionrs_builder.benchmark.leakage import Leakage
 
 from .conftest import records, row
+
+ROWS = [
+    row("a", 1, corpus="rsitmd"),
+    row("b", 2, corpus="naip", group_id="group:a"),
+    row("c", 3, corpus="naip"),
+    row("d", 4, corpus="other", origin_family="rsicd"),
+]
 
 
 def kin(name: str) -> frozenset[str]:
@@ -8,15 +15,10 @@ def kin(name: str) -> frozenset[str]:
 
 
 def test_records_of_the_corpus_its_kin_and_their_groups_are_known():
-    rows = [
-        row("a", 1, corpus="rsitmd"),
-        row("b", 2, corpus="naip", group_id="group:a"),
-        row("c", 3, corpus="naip"),
-        row("d", 4, corpus="other", origin_family="rsicd"),
-    ]
-    found = leakage(records(rows), ["rsicd"], kin)
-    assert found == {
+    found = Leakage(records(ROWS), ["rsicd"], kin, ["rsicd"])
+    assert found.of(range(4)) == {
         "declared": ["rsicd"],
+        "unknown": [],
         "records": 3,
         "groups": 2,
         "of": 4,
@@ -24,5 +26,13 @@ def test_records_of_the_corpus_its_kin_and_their_groups_are_known():
     }
 
 
-def test_what_it_never_saw_is_none():
-    assert leakage(records([row("a", 1)]), ["rsicd"], kin)["records"] == 0
+def test_of_a_result_it_counts_that_results_records():
+    found = Leakage(records(ROWS), ["rsicd"], kin, ["rsicd"])
+    assert (found.of([2, 3])["records"], found.of([2])["records"], found.of([2])["of"]) == (1, 0, 1)
+
+
+def test_a_name_that_nobody_knows_is_told_with_what_it_may_mean():
+    found = Leakage(records(ROWS), ["RSITMD", "laion2b", "naip"], kin, ["hit-uav"])
+    assert found.unknown["RSITMD"][0] == "rsitmd" and found.unknown["laion2b"] == []
+    assert found.of(range(4))["unknown"] == ["RSITMD", "laion2b"]
+    assert found.of(range(4))["records"] == 3  # naip, and what shares a group with it

@@ -20,3 +20,10 @@ def test_alone_it_has_no_neighbour():
     own = records([row("a", 1)])
     assert Nearest(own, own)(0) is None
     assert Nearest(own, records([row("b", 2, rgb=False)]), "rgb")(0) is None
+
+
+def test_a_damaged_picture_is_nobodys_neighbour_and_has_none():
+    broken = {"bytes": b"no image", "path": None}
+    pool = records([row("a", 1, ir=broken), row("b", 2)], "train")
+    found = Nearest(records([row("x", 1), row("y", 3, ir=broken)]), pool)
+    assert found(0).id == "eurosat/b" and found(1) is None

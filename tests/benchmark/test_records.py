@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from fusionrs_builder.benchmark.records import Records, shown
+from fusionrs_builder.benchmark.records import FEWEST, INPUTS, Records, parts
 from fusionrs_builder.errors import FusionError
 
 from .conftest import FEATURES, records, row
@@ -17,7 +17,7 @@ def test_pictures_are_what_was_written_and_controls_are_made_of_the_visible_imag
     assert (np.asarray(found.picture(0, "gray-inverted")) == 255 - luma).all()
     infrared = np.asarray(found.picture(0, "infrared"))
     assert infrared.shape == rgb.shape and (infrared[..., 0] == infrared[..., 2]).all()
-    assert shown("duplicate") == shown("rgb") == "rgb"
+    assert (np.asarray(found.picture(0, "duplicate")) == rgb).all()
 
 
 def test_a_record_without_a_visible_image_has_no_view_of_it():
@@ -33,6 +33,18 @@ def test_equal_pixels_have_equal_keys_and_views_of_them_have_not():
     assert len({a.key(view) for view in ("rgb", "gray", "gray-inverted", "infrared")}) == 4
 
 
+def test_controls_are_shown_of_records_that_have_a_visible_image():
+    whole = records([row(str(n), n) for n in range(FEWEST + 5)])
+    assert list(parts(whole, range(len(whole)), INPUTS)) == [("", list(range(FEWEST + 5)), INPUTS)]
+    mixed = records([row(str(n), n, rgb=n % 2 == 0) for n in range(2 * FEWEST)])
+    assert list(parts(mixed, range(len(mixed)), INPUTS)) == [
+        ("", list(range(2 * FEWEST)), ("infrared",)),
+        (", with rgb", list(range(0, 2 * FEWEST, 2)), INPUTS),
+    ]
+    assert list(parts(mixed, range(len(mixed)), ("infrared",))) == [("", list(range(2 * FEWEST)), ("infrared",))]
+    assert not list(parts(mixed, range(FEWEST - 1), ("infrared",)))
+
+
 def test_the_hash_of_a_split_changes_with_all_that_is_measured_on():
     first = records([row("a", 1), row("b", 2)]).sha256
     assert records([row("a", 1), row("b", 2)]).sha256 == first
@@ -42,6 +54,7 @@ def test_the_hash_of_a_split_changes_with_all_that_is_measured_on():
         [row("a", 1), row("b", 2, ir_captions=["Another."])],
         [row("a", 1), row("b", 2, labels=["Forest"])],
         [row("a", 1), row("b", 2, ir_origin="translated")],
+        [row("a", 1), row("b", 2, caption_source={"scene": ["model"], "ir": []})],
         [row("a", 1)],
     ):
         assert records(other).sha256 != first

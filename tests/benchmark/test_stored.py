@@ -86,7 +86,7 @@ def test_a_text_that_stands_twice_has_its_first_row(of: Records, tmp_path: Path)
         ({"ids": np.array([*IDS[:3], "eurosat/z"])}, r"1 of 4 ids are not in fusionrs:test: eurosat/z; name the split"),
         ({"ids": np.array([*IDS[:3], "eurosat/a"])}, r"1 ids stand twice or more: eurosat/a; keep one row"),
         ({"ids": np.array(IDS[:3])}, r"4 rows of `rgb` for 3 of `ids`"),
-        ({"ids": None}, "write `ids` and one or more of rgb, infrared, gray, gray-inverted; it holds rgb"),
+        ({"ids": None}, "write `ids` and one or more of rgb, infrared, gray, gray-inverted, duplicate; it holds rgb"),
         ({"rgb": None, "infrared": None}, "it holds ids, text"),
         ({"ids": np.array([], str), "rgb": ROWS[:0], "infrared": None}, "`ids` is empty"),
         ({"ids": np.array(IDS, object)}, r"no npz without pickles \(ValueError: .*arrays of dtype str"),

@@ -15,8 +15,8 @@ from tests.release.conftest import lay, push, record
 def release(tmp_path: Path) -> Path:
     workspace = Workspace.open(tmp_path / "ws", create=True)
     rows = [
-        record(f"a {n}", "validation" if n % 3 else "test", ir_sha256=f"{n:064x}", ir_band="nir", boxes=[])
-        for n in range(40)
+        record(f"a {n}", "validation" if n % 2 else "test", ir_sha256=f"{n:064x}", ir_band="nir", boxes=[])
+        for n in range(50)
     ]
     lay(workspace, {"eurosat-00000": rows})
     push(workspace)

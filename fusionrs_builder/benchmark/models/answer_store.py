@@ -29,12 +29,15 @@ class AnswerStore:
     Args:
         path: the file; made, with its folder, where there is none.
 
+    Attributes:
+        added: how many answers were kept through this one.
+
     Raises:
         FusionError: it cannot be opened, or is no such file. So do the methods.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self._lock = path, threading.Lock()
+        self.path, self.added, self._lock = path, 0, threading.Lock()
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
@@ -60,6 +63,8 @@ class AnswerStore:
         """Keep an answer, any text that UTF-8 can hold; it is on the disk when this returns. The first one stands."""
         asked = (identity, prompt, pictures_key, most_tokens)
         self._run("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", _key(*asked), *asked, answer)
+        with self._lock:
+            self.added += 1
 
     def _run(self, sql: str, *values: str | int) -> list[Any]:
         with self._lock, self._explained():

@@ -79,7 +79,9 @@ def model(rest: str, store: AnswerStore) -> TextModel:
     def answer(questions: Iterable[Question], device: str) -> dict[str, Answer]:
         return _to_its_end(_Asking(base, name, identity, store, questions).all())
 
-    return TextModel(spec=f"chat:{base}#{name}", name=name, pretrained="chat", identity=identity, answer=answer)
+    return TextModel(
+        spec=f"chat:{base}#{name}", name=name, pretrained=urlsplit(base).netloc, identity=identity, answer=answer
+    )
 
 
 def shrunk(picture: Image.Image) -> Image.Image:

@@ -14,7 +14,7 @@ from fusionrs_builder.errors import FusionError, UsageError
 
 KINDS = "CLIP, SigLIP, SigLIP 2, MetaCLIP 2, ALIGN, AltCLIP, Chinese-CLIP and other dual encoders"
 
-SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".json", ".txt", ".model")
+SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 """Of the files of a folder that embeddings depend on: weights, configuration, tokenizer."""
 
 LONGEST = 512
@@ -101,7 +101,7 @@ def hub_commit(repository: str, file: str, spec: str) -> str:
         ) from error
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The kind of an error and how its message begins."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:200]}"
@@ -128,7 +128,7 @@ def _open(spec: str, source: str, commit: str | None, device: str) -> Encoders:
     try:
         processor = load(source, revision=commit)
         network, told = AutoModel.from_pretrained(
-            source, revision=commit, dtype=torch.float32, output_loading_info=True
+            source, revision=commit, dtype=torch.float32, output_loading_info=True, use_safetensors=True
         )
     except Exception as error:  # of transformers, safetensors, torch, HTTP: they have no common ancestor
         raise FusionError(f"{spec} cannot be loaded ({first_line(error)}): name a whole copy of the model") from error

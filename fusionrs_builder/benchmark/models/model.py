@@ -1,7 +1,7 @@
 """What a model is to the benchmark: pictures and texts in, embeddings out; or a question in, words out."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +18,12 @@ class Encoders(NamedTuple):
     Attributes:
         images: pictures of mode RGB and any size -> [N, d].
         texts: captions -> [N, d] of the same space; None for a model that takes no text.
+        infrared: of a model of two towers, what embeds infrared views, and whatever is shown in their place.
     """
 
     images: Callable[[Sequence[Image.Image]], Embeddings]
     texts: Callable[[Sequence[str]], Embeddings] | None
+    infrared: Callable[[Sequence[Image.Image]], Embeddings] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class EmbeddingModel:
         open: loads it: torch device -> encoders.
         trained_on: names of corpora that it declares to have learnt from.
         cached: whether its embeddings are worth keeping on the disk.
+        two_towers: whether infrared views have an encoder of their own.
     """
 
     spec: str
@@ -46,6 +49,7 @@ class EmbeddingModel:
     open: Callable[[str], Encoders]
     trained_on: tuple[str, ...] = ()
     cached: bool = True
+    two_towers: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,4 +105,3 @@ class TextModel:
     answer: Callable[[Iterable[Question], str], Answers]
     trained_on: tuple[str, ...] = ()
     looks: bool = True
-    facts: Mapping[str, str] = field(default_factory=dict)

@@ -48,11 +48,12 @@ def model(rest: str) -> TextModel:
     def answer(questions: Iterable[Question], device: str) -> dict[str, Answer]:
         return matched(path, known, [question.key for question in questions])
 
+    digest = hashlib.sha256(data).hexdigest()
     return TextModel(
         spec=f"predictions:{rest}",
         name=path.stem,
-        pretrained="predictions",
-        identity=f"predictions {hashlib.sha256(data).hexdigest()}",
+        pretrained=digest[:12],
+        identity=f"predictions {digest}",
         answer=answer,
         looks=False,
     )

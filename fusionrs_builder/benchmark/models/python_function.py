@@ -93,15 +93,20 @@ def _function(spec: str, module_name: str, name: str) -> tuple[Callable[..., Any
 def _encoders(spec: str, of: Any) -> Encoders:
     def images(pictures: Sequence[Image.Image]) -> Embeddings:
         with _explained(spec):
-            found = np.asarray(of.encode_images(list(pictures)))
+            found = _array(of.encode_images(list(pictures)))
         return _checked(f"{spec}: encode_images", found, len(pictures))
 
     def texts(captions: Sequence[str]) -> Embeddings:
         with _explained(spec):
-            found = np.asarray(of.encode_texts(list(captions)))
+            found = _array(of.encode_texts(list(captions)))
         return _checked(f"{spec}: encode_texts", found, len(captions))
 
     return Encoders(images, texts if callable(getattr(of, "encode_texts", None)) else None)
+
+
+def _array(found: Any) -> Any:
+    """Of a tensor too, wherever it lies and whatever its type."""
+    return np.asarray(found.detach().float().cpu() if hasattr(found, "detach") else found)
 
 
 def _checked(what: str, found: Any, count: int) -> Embeddings:
@@ -118,6 +123,7 @@ def _checked(what: str, found: Any, count: int) -> Embeddings:
 @contextlib.contextmanager
 def _explained(spec: str) -> Iterator[None]:
     try:
-        yield
-    except Exception as error:  # it is not our code
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is not among the results
+            yield
+    except (Exception, SystemExit) as error:  # it is not our code
         raise FusionError(f"{spec} failed ({first_line(error)}); -v shows where") from error

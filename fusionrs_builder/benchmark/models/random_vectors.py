@@ -24,7 +24,7 @@ def model(rest: str) -> EmbeddingModel:
     if rest:
         raise UsageError(f"random:{rest}: the model `random` takes nothing after its name")
     encoders = Encoders(_images, _texts)
-    return EmbeddingModel("random", "random", "none", "random 1", lambda device: encoders, cached=False)
+    return EmbeddingModel("random", "random", "control", "random 1", lambda device: encoders, cached=False)
 
 
 def _images(pictures: Sequence[Image.Image]) -> Embeddings:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from fusionrs_builder.benchmark.records import CONTROLS
 from fusionrs_builder.benchmark.report.tables import (
-    CONTROLS,
     Grid,
     Saved,
     Table,
@@ -47,13 +47,18 @@ class Difference:
 
 
 def of_inputs(table: Table) -> list[Difference]:
-    """Each model on infrared, less the same model on its controls and other inputs."""
+    """Each model on infrared, less the same model on its controls and other inputs.
+
+    Not on controls that are looked for by what they were made of: that no model can do better on infrared.
+    """
     shown = [saved for saved in table.results if saved["inputs"] == "infrared" and not is_reference(saved)]
     return _differences(
         (first, second)
         for first in shown
         for second in table.results
-        if first is not second and (first["model"], first["pretrained"]) == (second["model"], second["pretrained"])
+        if first is not second
+        and not second["detail"].get("against_itself")
+        and (first["model"], first["pretrained"]) == (second["model"], second["pretrained"])
     )
 
 
@@ -61,10 +66,6 @@ def of_models(table: Table) -> list[Difference]:
     """Each model less each one that scored lower, on the same inputs, but for controls."""
     inputs = dict.fromkeys(saved["inputs"] for saved in table.results if saved["inputs"] not in CONTROLS)
     return _differences(pair for shown in inputs for pair in _pairs(table, shown))
-
-
-def differences(table: Table) -> list[Difference]:
-    return of_inputs(table) + of_models(table)
 
 
 def grids(table: Table) -> list[Grid]:

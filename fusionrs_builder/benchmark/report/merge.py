@@ -1,6 +1,7 @@
 """Saved results of many runs, each measurement once, and which of them may stand in one table."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fusionrs_builder.benchmark.result import read
+from fusionrs_builder.benchmark.result import MEASUREMENT, read
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.intervals import BOOTSTRAP
 
@@ -24,13 +25,17 @@ TASKS = {
 
 ORIGINS = ("measured", "translated", "-")
 
-MEASUREMENT = (
-    "task", "protocol", "dataset", "model", "pretrained", "inputs", "origin", "band", "split_sha256", "seed",
-)  # fmt: skip
-"""What makes two results the same measurement, which has one outcome."""
-
-NUMBERS = ("headline", "n", "metrics", "intervals", "counts", "resampled")
+NUMBERS = ("headline", "n", "metrics", "intervals", "counts")
 """What a measurement finds. How long it took, and on what, may differ."""
+
+DIGITS = 5
+"""To which two runs of a measurement must agree: processors and libraries round otherwise."""
+
+KEYS = {"format", "protocol", "task", "resampled"}
+"""By which a JSON file is known for a result."""
+
+OURS = re.compile(r"--[0-9a-f]{10}\.json")
+"""How names of results end: such a file that cannot be read is one that was damaged."""
 
 
 class Leakage(BaseModel):
@@ -38,8 +43,10 @@ class Leakage(BaseModel):
 
     model_config = ConfigDict(strict=True)
     declared: list[str]
+    unknown: list[str]
     groups: int
     records: int
+    of: int
 
 
 class Saved(BaseModel):
@@ -108,10 +115,10 @@ def merged(paths: Sequence[Path]) -> list[dict[str, Any]]:
         saved = _checked(path)
         key = tuple(saved[name] for name in MEASUREMENT)
         other, before = found.setdefault(key, (saved, path))
-        if _text(saved, NUMBERS) != _text(other, NUMBERS):
+        if _numbers(saved) != _numbers(other):
             raise FusionError(
-                f"{before} and {path} are the same measurement of {saved['model']} with different numbers: "
-                "delete the one that is out of date"
+                f"{before} ({_where(other)}) and {path} ({_where(saved)}) are the same measurement of {saved['model']} "
+                "with different numbers: leave one of them out"
             )
         found[key] = max((other, before), (saved, path), key=lambda one: _fullness(one[0]))
     if not found:
@@ -129,11 +136,14 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
         return
     for file in path.glob("*.json"):
+        ours = bool(OURS.search(file.name))
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise FusionError(f"{file} cannot be read ({error}): delete it, or measure again") from None
-        if isinstance(found, dict) and {"format", "protocol"} & found.keys():
+            if ours:
+                raise FusionError(f"{file} cannot be read ({error}): delete it, or measure again") from None
+            continue
+        if ours or (isinstance(found, dict) and found.keys() >= KEYS):
             yield file
 
 
@@ -162,9 +172,29 @@ def _fullness(saved: Mapping[str, Any]) -> tuple[int, str]:
     return (saved.get("leakage") or {}).get("records", 0), _text(saved)
 
 
-def _text(saved: Mapping[str, Any], keys: Sequence[str] | None = None) -> str:
-    """To compare by: in JSON a number that is none equals itself."""
-    return json.dumps({key: saved[key] for key in keys or saved}, sort_keys=True)
+def _numbers(saved: Mapping[str, Any]) -> str:
+    """What a measurement found, to `DIGITS`; in JSON a number that is none equals itself."""
+
+    def rounded(value: Any) -> Any:
+        if isinstance(value, float):
+            return round(value, DIGITS) + 0.0  # of -0.0
+        if isinstance(value, dict):
+            return {key: rounded(one) for key, one in value.items()}
+        return [rounded(one) for one in value] if isinstance(value, list) else value
+
+    return json.dumps({key: rounded(saved[key]) for key in NUMBERS}, sort_keys=True)
+
+
+def _where(saved: Mapping[str, Any]) -> str:
+    """What it was measured by."""
+    versions = saved.get("versions") or {}
+    return ", ".join(
+        [str(saved.get("device")), *(f"{name} {versions[name]}" for name in ("torch",) if name in versions)]
+    )
+
+
+def _text(saved: Mapping[str, Any]) -> str:
+    return json.dumps(saved, sort_keys=True)
 
 
 def _index(word: str, order: Sequence[str]) -> int:

@@ -30,7 +30,7 @@ INTRODUCTION = (
     "what a model drew.",
     "Inputs say what a model was shown as the infrared view: infrared that view itself, and as controls gray the "
     "brightness of the visible image, gray-inverted its negative, duplicate the visible image once more. "
-    "A model that gains nothing over its controls does not use the infrared view.",
+    "A model that gains nothing over gray where infrared and text are matched does not read the infrared view.",
 )
 
 FOLDED = 12

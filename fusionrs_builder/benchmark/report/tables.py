@@ -11,14 +11,12 @@ from itertools import groupby
 from math import isfinite
 from typing import Any
 
-from fusionrs_builder.benchmark.records import INPUTS
+from fusionrs_builder.benchmark.records import CONTROLS, INPUTS
 from fusionrs_builder.benchmark.report.merge import TASKS, Group, group
+from fusionrs_builder.benchmark.result import MEASUREMENT
 
-CONTROLS: tuple[str, ...] = INPUTS[1:]
-"""Inputs that stand in the place of the infrared view."""
-
-REFERENCES = ("random", "majority", "copy-nearest")
-"""Models that look at nothing."""
+REFERENCE = "control"
+"""What stands for the weights of `random`, `majority` and `copy-nearest`."""
 
 METRICS = 8
 """Columns of metrics beside the headline, at most; the CSV has them all."""
@@ -31,10 +29,6 @@ RANGES = {"CIDEr": "0 to 10", "CLIPScore": "0 to 2.5"}
 
 Saved = Mapping[str, Any]
 """A result as `merged` gives it."""
-
-IDENTITY = (
-    "task", "protocol", "dataset", "split", "split_sha256", "seed", "origin", "band", "model", "pretrained", "inputs",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -118,12 +112,12 @@ def csv(results: Sequence[Saved]) -> str:
     facts = ("device", "seconds", "images_per_s")
     leaks = ("groups", "records")
     numbers = ("value", "low", "high", "n", "failed")
-    lines.writerow([*IDENTITY, "metric", "is_headline", *numbers, *facts, *(f"leakage_{each}" for each in leaks)])
+    lines.writerow([*MEASUREMENT, "metric", "is_headline", *numbers, *facts, *(f"leakage_{each}" for each in leaks)])
     for table in tables(results):
         for saved in table.results:
             leakage = saved.get("leakage") or {}
             for metric, value in saved["metrics"].items():
-                line = [*(saved[key] for key in IDENTITY), metric, int(metric == saved["headline"])]
+                line = [*(saved[key] for key in MEASUREMENT), metric, int(metric == saved["headline"])]
                 line += [value, *saved["intervals"][metric], saved["n"], saved["counts"].get("failed")]
                 line += [saved.get(key) for key in facts] + [leakage.get(key) for key in leaks]
                 lines.writerow([_cell(each) for each in line])
@@ -137,7 +131,7 @@ def name(saved: Saved) -> str:
 
 def is_reference(saved: Saved) -> bool:
     """Whether the model is a control itself."""
-    return saved["pretrained"] == "control" or saved["model"] in REFERENCES
+    return bool(saved["pretrained"] == REFERENCE)
 
 
 def is_control(saved: Saved) -> bool:
@@ -280,18 +274,25 @@ def _notes(of: Group, results: Sequence[Saved], shown: Sequence[str], rest: Sequ
     )
     chances = {saved["detail"].get("chance") for saved in results}
     if len(chances) == 1 and (chance := chances.pop()) is not None:
-        yield f"By chance {metric_title(of.headline)} is {number(of.headline, chance)} here."
+        yield f"By chance {metric_title(of.headline)} is about {number(of.headline, chance)} here."
+    if any(saved["detail"].get("against_itself") for saved in results):
+        yield (
+            "Controls are looked for by the visible image that they were made of: their rows say how easy that is, and "
+            "are no measure of the model."
+        )
     bare = [f"{metric_title(metric)} ({_range(metric)})" for metric in (of.headline, *shown) if _range(metric)]
     units = "Numbers are percentages" + (f", but for {' and '.join(bare)}" if bare else "")
     more = f" {len(rest)} further metrics, and the intervals of all, are in report.csv." if rest else ""
     yield f"{units}; intervals are of a bootstrap over images.{more}"
     yield "Failed: what a model gave no usable output for. It counts as wrong and is part of every denominator."
-    leaking = {_model(saved): saved for saved in results if _leaks(saved)}
-    for saved in leaking.values():
+    for saved in {_model(saved): saved for saved in results if saved.get("leakage")}.values():
         found = saved["leakage"]
-        what = f"{found['records']} records of the split, in {found['groups']} groups, are of these"
-        learnt = plain(", ".join(found["declared"]))
-        yield f"† {name(saved)} says that it learnt from {learnt}. {what} or share a group with them."
+        learnt, unknown = plain(", ".join(found["declared"])), plain(", ".join(found["unknown"]))
+        mark = "† " * _leaks(saved)
+        what = f"{found['records']} of {found['of']} records, in {found['groups']} groups, are of these or like them"
+        yield f"{mark}{name(saved)} says that it learnt from {learnt}. {what}." + (
+            f" Nobody knows the corpus {unknown}: nothing can be found of it." if unknown else ""
+        )
 
 
 def _cell(value: Any) -> Any:

@@ -25,8 +25,9 @@ from fusionrs_builder.benchmark.metrics.rouge import rouge_l
 from fusionrs_builder.benchmark.metrics.tokens import tokenise
 from fusionrs_builder.benchmark.models.model import Answer, Answers, Question, TextModel
 from fusionrs_builder.benchmark.prompts import CAPTION_INFRARED, CAPTION_PAIR, CAPTION_VISIBLE
-from fusionrs_builder.benchmark.records import Inputs, Record, Records, shown
+from fusionrs_builder.benchmark.records import FEWEST, Inputs, Record, Records, View, parts
 from fusionrs_builder.benchmark.result import Result
+from fusionrs_builder.errors import FusionError
 from fusionrs_builder.intervals import Estimate, estimate
 
 TASK, HEADLINE = "captioning", "CIDEr-D"
@@ -43,9 +44,15 @@ PHYSICS = "forbidden_words"
 Shows = Inputs | Literal["rgb", "pair"]
 """What a model sees: `pair` is the visible image and the infrared view."""
 
-Checker = Callable[[Record, Image.Image | None, Image.Image | None, str, bool], Sequence[str]]
-"""Names of the checks that a caption fails: (record, visible image, infrared view, caption, whether it is a caption of
-the infrared view). The same checks that captions of a build pass."""
+Look = Callable[[View], Image.Image | None]
+"""Gives a picture of a record; None where it has no such view."""
+
+Checker = Callable[[Record, Look, str, bool], Sequence[str]]
+"""Names of the checks that a caption fails: (record, its pictures, caption, whether it is one of the infrared view).
+The same checks that captions of a build pass."""
+
+UNCHECKED = "unchecked"
+"""Captions whose checks need a picture that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -114,16 +121,15 @@ def subsets(records: Records, inputs: Sequence[Inputs], looks: bool = True) -> I
             if record.corpus == corpus and getattr(record, protocol.references)
         ]
         if not protocol.infrared:
-            if looks and (places := tuple(place for place, record in mine if record.rgb_sha256)):
-                yield Subset(protocol, corpus, "-", "rgb", places)
+            places = [place for place, record in mine if record.rgb_sha256]
+            if looks and len(places) >= FEWEST:
+                yield Subset(protocol, corpus, "-", "rgb", tuple(places))
             continue
         for origin in ("measured", "translated"):
-            places = tuple(place for place, record in mine if record.ir_sha256 and record.ir_origin == origin)
-            for shows in inputs if looks else ("infrared",):
-                if places and all(records[place].key(shown(shows)) for place in places):
-                    yield Subset(protocol, corpus, origin, shows, places)
-            if looks and places and all(records[place].rgb_sha256 for place in places):
-                yield Subset(protocol, corpus, origin, "pair", places)
+            of = [place for place, record in mine if record.ir_sha256 and record.ir_origin == origin]
+            for name, places, shown in parts(records, of, inputs if looks else ("infrared",)):
+                pair: tuple[Shows, ...] = ("pair",) if looks and all(records[one].rgb_sha256 for one in places) else ()
+                yield from (Subset(protocol, corpus + name, origin, shows, tuple(places)) for shows in (*shown, *pair))
 
 
 def _question(records: Records, place: int, subset: Subset) -> Question:
@@ -136,7 +142,7 @@ def _question(records: Records, place: int, subset: Subset) -> Question:
             f"{record.key('rgb')} {record.key('infrared')}",
             MOST_TOKENS,
         )
-    view = shown(subset.shows)
+    view: View = subset.shows
     prompt = CAPTION_INFRARED if subset.protocol.infrared else CAPTION_VISIBLE
     key = str(record.key(view))
     return Question(subset.key(record), prompt, lambda: [records.picture(place, view)], key, MOST_TOKENS)
@@ -156,10 +162,7 @@ def score(
     scores = {f"BLEU-{n}": found for n, found in enumerate(bleu(captions), 1)}
     scores |= {"METEOR-exact": meteor_exact(captions), "ROUGE-L": rouge_l(captions), HEADLINE: cider_d(captions)}
     estimates = {name: found.estimate(seed) for name, found in scores.items()}
-    faults = [
-        _faults(records, place, text, subset, check) if text else None
-        for place, text in zip(subset.places, said, strict=True)
-    ]
+    faults = [_faults(records, place, text, subset, check) for place, text in zip(subset.places, said, strict=True)]
     estimates["faultless"] = estimate([found is not None and not found for found in faults], seed)
     if subset.protocol.infrared:
         estimates["forbidden physics"] = estimate([PHYSICS in (found or ()) for found in faults], seed)
@@ -191,16 +194,21 @@ def score(
             "failed": sum(answers[subset.key(one)].text is None for one in used),
             "empty": empty,
         },
+        places=subset.places,
         detail=detail | ({"clip_score": f"{clip.name} {clip.pretrained}"} if "CLIPScore" in estimates and clip else {}),
     )
 
 
-def _faults(records: Records, place: int, text: str, subset: Subset, check: Checker) -> Sequence[str]:
-    record: Record = records[place]
-    visible, infrared = (
-        records.picture(place, view) if record.key(view) else None for view in ("rgb", "infrared")
-    )  # fmt: skip
-    return check(record, visible, infrared, text, subset.protocol.infrared)
+def _faults(records: Records, place: int, text: str, subset: Subset, check: Checker) -> Sequence[str] | None:
+    """None where there is no caption, `UNCHECKED` where there is no telling."""
+
+    def look(view: View) -> Image.Image | None:
+        return records.picture(place, view) if records[place].key(view) else None
+
+    try:
+        return check(records[place], look, text, subset.protocol.infrared) if text else None
+    except FusionError:
+        return (UNCHECKED,)
 
 
 def _clip_score(subset: Subset, said: Sequence[str], clip: Source, seed: int) -> Estimate | None:
@@ -237,12 +245,12 @@ def controls(
             continue
         column = subset.protocol.references
         known = [record for record in pool if getattr(record, column)]
-        common = Counter(getattr(record, column)[0] for record in known)
+        common = Counter(getattr(record, column)[0] for record in known).most_common(1)
         answers: dict[str, Answer] = {}
         for place in subset.places:
             record: Record = records[place]
             if name == "majority":
-                text = common.most_common(1)[0][0] if common else None
+                text = common[0][0] if common else None
             else:
                 found = _drawn(known, record, seed) if name == "random" else nearest(place)
                 text = getattr(found, column)[0] if found and getattr(found, column) else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fusionrs_builder.benchmark.encoding import Source, Vectors
 from fusionrs_builder.benchmark.prompts import INFRARED, VISIBLE, words
-from fusionrs_builder.benchmark.records import Inputs, Record, Records, Shown, shown
+from fusionrs_builder.benchmark.records import FEWEST, Inputs, Record, Records, View, parts
 from fusionrs_builder.benchmark.result import Result
 from fusionrs_builder.intervals import Estimate, means
 
@@ -38,10 +38,10 @@ def classification(
     """
     for corpus, names, shows, places in subsets(records, inputs, classes):
         prompts = VISIBLE if shows == "rgb" else INFRARED
-        pictures = source.views(shown(shows), places)
+        pictures = source.views(shows, places)
         vectors = class_vectors(source, names, prompts)
         if pictures is None or vectors is None:
-            return
+            continue
         scores = unit(pictures.embeddings) @ unit(vectors).T
         yield result(records, places, names, shows, scores, pictures.failed, f"{records.dataset}/{corpus}", seed, {
             "model": source.name, "pretrained": source.pretrained, "task": TASK, "protocol": PROTOCOL
@@ -61,21 +61,21 @@ def majority(records: Records, classes: Classes, seed: int = 0) -> Iterator[Resu
 
 def subsets(
     records: Records, inputs: Sequence[Inputs], classes: Classes
-) -> Iterator[tuple[str, list[str], Shown, list[int]]]:
+) -> Iterator[tuple[str, list[str], View, list[int]]]:
     """Corpus, its classes, what is shown, places of the records: in visible light first, then by band and origin."""
     for corpus, known in classes.items():
         names = list(known)
         mine = [place for place, record in enumerate(records) if record.corpus == corpus and is_scene(record)]
         if len(names) < 2:
             continue
-        if visible := [place for place in mine if records[place].rgb_sha256]:
+        visible = [place for place in mine if records[place].rgb_sha256]
+        if len(visible) >= FEWEST:
             yield corpus, names, "rgb", visible
         infrared = [place for place in mine if records[place].ir_sha256]
         for kind in sorted({_kind(records[place]) for place in infrared}):
-            places = [place for place in infrared if _kind(records[place]) == kind]
-            for shows in inputs:
-                if all(records[place].key(shown(shows)) for place in places):
-                    yield corpus, names, shows, places
+            of = [place for place in infrared if _kind(records[place]) == kind]
+            for name, places, shown in parts(records, of, inputs):
+                yield from ((corpus + name, names, shows, places) for shows in shown)
 
 
 def is_scene(record: Record) -> bool:
@@ -108,7 +108,7 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def result(
-    records: Records, places: Sequence[int], names: Sequence[str], shows: Shown, scores: NDArray[np.float64],
+    records: Records, places: Sequence[int], names: Sequence[str], shows: View, scores: NDArray[np.float64],
     failed: NDArray[np.bool_], dataset: str, seed: int, named: Mapping[str, str],
 ) -> Result:  # fmt: skip
     """Accuracies by scores, [N, C]; of equal scores the class that comes first in the order of names is taken.
@@ -138,7 +138,9 @@ def result(
         headline=HEADLINE,
         estimates={**found, "mean_per_class_recall": _mean_of_known(recalls)},
         counts={"images": len(places), "classes": len(names), "failed": int(failed.sum())},
+        places=places,
         detail={
+            "chance": 1 / len(names),
             "recall": {names[n]: one.value for n, one in zip(seen, recalls, strict=True)},
             "absent": [name for n, name in enumerate(names) if n not in seen],
         },

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from fusionrs_builder.benchmark.encoding import Source
-from fusionrs_builder.benchmark.records import Inputs, Records, shown
+from fusionrs_builder.benchmark.records import Inputs, Records
 from fusionrs_builder.benchmark.result import Result
 from fusionrs_builder.benchmark.tasks.classification import Classes, is_scene, result, subsets, unit
 
@@ -42,19 +42,19 @@ def linear_probe(
     from sklearn.preprocessing import StandardScaler
 
     for corpus, names, shows, places in subsets(records, inputs, classes):
-        view, kind = shown(shows), (records[places[0]].ir_origin, records[places[0]].ir_band)
+        kind = records[places[0]].ir_origin, records[places[0]].ir_band
         learnt = [
             place
             for place, record in enumerate(train)
-            if record.corpus == corpus and is_scene(record) and record.key(view)
+            if record.corpus == records[places[0]].corpus and is_scene(record) and record.key(shows)
             and (shows == "rgb" or (record.ir_origin, record.ir_band) == kind)
         ]  # fmt: skip
         truth = np.array([train[place].labels[0] for place in learnt])
         if len(set(truth.tolist())) < 2:
             continue
-        known, scored = train_source.views(view, learnt), source.views(view, places)
+        known, scored = train_source.views(shows, learnt), source.views(shows, places)
         if known is None or scored is None:
-            return
+            continue
         usable = ~known.failed
         model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=STEPS))
         model.fit(unit(known.embeddings)[usable], truth[usable])

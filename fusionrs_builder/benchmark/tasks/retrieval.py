@@ -1,7 +1,9 @@
 """Retrieval between visible images, infrared images and captions. docs/benchmark.md states the protocols in full.
 
 Measured and translated infrared are never mixed: a protocol is run on the records of either kind by themselves, with a
-row for each control, in which a model is shown something else in the place of the infrared view.
+row for each control, in which a model is shown something else in the place of the infrared view. Where the visible
+image is a side too, a control is looked for by what it was made of: such rows say how easy that is, and no model is
+compared with itself by them.
 """
 
 import re
@@ -15,7 +17,7 @@ import torch
 from fusionrs_builder.benchmark.encoding import Source, Vectors
 from fusionrs_builder.benchmark.metrics.ranks import Side
 from fusionrs_builder.benchmark.metrics.recall import CUTS, FUSIONRS, REMOTECLIP, recalls, retrieve
-from fusionrs_builder.benchmark.records import Inputs, Record, Records, Shown, shown
+from fusionrs_builder.benchmark.records import CONTROLS, FEWEST, Inputs, Record, Records, View, parts
 from fusionrs_builder.benchmark.result import Result
 
 TASK = "zeroshot_retrieval"
@@ -99,25 +101,29 @@ def retrieval(
         seed: of the bootstrap.
     """
     for protocol in PROTOCOLS:
-        for dataset, places in _subsets(records, protocol):
+        for dataset, places, shown in _subsets(records, protocol, inputs):
             galleries = _galleries(records, protocol, places)
-            if len(galleries.places) > 1:  # among one there is nothing to search
-                shown_as: Sequence[Shown] = inputs if protocol.infrared else ("rgb",)
-                for shows in shown_as:
-                    sides = _sides(records, source, protocol, galleries, shows, device)
+            if len(galleries.places) >= FEWEST:
+                for shows in shown:
+                    sides = _sides(source, protocol, galleries, shows, device)
                     if sides is not None:
                         yield _result(records, source, protocol, dataset, galleries, shows, sides, seed)
 
 
-def _subsets(records: Records, protocol: Protocol) -> Iterator[tuple[str, list[int]]]:
-    """Name of the data set, and places of the records: those of either origin; corpus by corpus without infrared."""
+def _subsets(
+    records: Records, protocol: Protocol, inputs: Sequence[Inputs]
+) -> Iterator[tuple[str, list[int], Sequence[View]]]:
+    """Data set, places of the records, what is shown: of either origin; corpus by corpus without infrared."""
     usable = [place for place, record in enumerate(records) if _usable(record, protocol)]
     if protocol.every:
         for corpus in sorted({records[place].corpus for place in usable}):
-            yield f"{records.dataset}/{corpus}", [place for place in usable if records[place].corpus == corpus]
-    else:
-        for origin in ("measured", "translated"):
-            yield records.dataset, [place for place in usable if records[place].ir_origin == origin]
+            mine = [place for place in usable if records[place].corpus == corpus]
+            yield f"{records.dataset}/{corpus}", mine, ("rgb",)
+        return
+    for origin in ("measured", "translated"):
+        of = [place for place in usable if records[place].ir_origin == origin]
+        for name, places, shown in parts(records, of, inputs):
+            yield records.dataset + name, places, shown
 
 
 def _usable(record: Record, protocol: Protocol) -> bool:
@@ -161,13 +167,11 @@ def _galleries(records: Records, protocol: Protocol, places: list[int]) -> Galle
     return Galleries(kept, [text for _, text in texts], [number for number, _ in texts])
 
 
-def _sides(
-    records: Records, source: Source, protocol: Protocol, of: Galleries, shows: Shown, device: str
-) -> list[Side] | None:
+def _sides(source: Source, protocol: Protocol, of: Galleries, shows: View, device: str) -> list[Side] | None:
     """The embeddings; None where the model, or the records, have not all that the protocol takes."""
     sides = []
     for name in protocol.sides:
-        vectors = source.texts(of.texts) if name == "text" else _pictures(records, source, of.places, name, shows)
+        vectors = source.texts(of.texts) if name == "text" else _pictures(source, of.places, name, shows)
         if vectors is None:
             return None
         owners = np.asarray(of.owners if name == "text" else range(len(of.places)), np.int64)
@@ -176,17 +180,11 @@ def _sides(
     return sides
 
 
-def _pictures(records: Records, source: Source, places: list[int], side: str, shows: Shown) -> Vectors | None:
-    if side == "rgb":
-        return source.views("rgb", places)
-    view = shown(shows)
-    if any(records[place].key(view) is None for place in places):
-        return None  # a control of records without a visible image
-    infrared = source.views(view, places)
-    if side == "ir" or infrared is None:
-        return infrared
-    visible = source.views("rgb", places)
-    return None if visible is None else fused(visible, infrared)
+def _pictures(source: Source, places: list[int], side: str, shows: View) -> Vectors | None:
+    if side != "fused":
+        return source.views("rgb" if side == "rgb" else shows, places)
+    visible, infrared = source.views("rgb", places), source.views(shows, places)
+    return None if visible is None or infrared is None else fused(visible, infrared)
 
 
 def fused(first: Vectors, second: Vectors) -> Vectors:
@@ -198,7 +196,7 @@ def fused(first: Vectors, second: Vectors) -> Vectors:
 
 
 def _result(
-    records: Records, source: Source, protocol: Protocol, dataset: str, of: Galleries, shows: Shown,
+    records: Records, source: Source, protocol: Protocol, dataset: str, of: Galleries, shows: View,
     sides: Sequence[Side], seed: int,
 ) -> Result:  # fmt: skip
     estimates = recalls(retrieve(*sides), {HEADLINE: protocol.averaged}, seed=seed)
@@ -218,7 +216,8 @@ def _result(
         headline=HEADLINE,
         estimates=estimates,
         counts={"images": len(used), "texts": len(of.texts), "failed": sum(failed.values()), **failed},
-        detail={"chance": chance(protocol, of)},
+        places=of.places,
+        detail={"chance": chance(protocol, of), "against_itself": protocol.visible and shows in CONTROLS},
     )
 
 

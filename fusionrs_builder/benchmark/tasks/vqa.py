@@ -6,10 +6,13 @@ and is counted. What is asked, and why, stands in the modules of `benchmark.vqa`
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from fusionrs_builder.benchmark.models.model import Answer, Question, TextModel
-from fusionrs_builder.benchmark.records import Inputs, Record, Records, shown
+from fusionrs_builder.benchmark.records import Inputs, Record, Records, parts
 from fusionrs_builder.benchmark.result import Result
 from fusionrs_builder.benchmark.vqa.asked import Asked
 from fusionrs_builder.benchmark.vqa.normalise import normalise
@@ -30,24 +33,20 @@ def vqa(records: Records, model: TextModel, inputs: Sequence[Inputs], device: st
     Args:
         records: one split.
         model: that is asked. One that does not look is asked once, as if it saw the infrared view.
-        inputs: what is shown as infrared. Of a corpus without visible images there is no result for the controls among
-            them; where some of its records have one, these are asked.
+        inputs: what is shown as infrared.
         device: of torch.
         seed: of the choice of questions and of the bootstrap.
     """
     rows = [
-        (asked, shows)
-        for part in _parts(records, seed)
-        for shows in (inputs if model.looks else ("infrared",))
-        if (asked := [one for one in part if records[one.place].key(shown(shows)) is not None])
+        (name, asked, shows) for name, asked, shown in _parts(records, seed, inputs, model.looks) for shows in shown
     ]
-    answers = model.answer([_question(records, one, shows) for asked, shows in rows for one in asked], device)
+    answers = model.answer([_question(records, one, shows) for _, asked, shows in rows for one in asked], device)
     results = []
-    for asked, shows in rows:
+    for name, asked, shows in rows:
         said = [answers[_key(one, shows)] for one in asked]
         read = [_read(one, answer) for one, answer in zip(asked, said, strict=True)]
-        errors = Counter(answer.error for answer in said if answer.error)
-        results.append(_result(records, asked, read, shows, model.name, model.pretrained, seed, errors))
+        told = {"errors": dict(Counter(answer.error for answer in said if answer.error))}
+        results.append(_result(records, name, asked, read, shows, model.name, model.pretrained, seed, told))
     return results
 
 
@@ -67,27 +66,38 @@ def controls(
         nearest: for `copy-nearest`: the place of a record -> the other record, None where there is none.
     """
     results = []
-    for asked in _parts(records, seed):
+    for part, asked, _ in _parts(records, seed, ("infrared",), False):
         constant = _majority(asked)
         given: list[str] = []
+        copied = 0
         for one in asked:
             answer = constant[one.question]
             if name == "random":
                 answer = one.choices[hashed(seed, f"random|{one.key}") % len(one.choices)]
             elif name == "copy-nearest" and nearest is not None:
                 other = nearest(one.place)
-                answer = (other and one.answer_of(other)) or answer
+                copy = one.answer_of(other) if other is not None else None
+                copied += copy is not None
+                answer = copy or answer
             given.append(answer)
-        results.append(_result(records, asked, given, "infrared", name, "control", seed, {}))
+        told = {"copied": copied, "majority": len(asked) - copied} if name == "copy-nearest" else {}
+        results.append(_result(records, part, asked, given, "infrared", name, "control", seed, told))
     return results
 
 
-def _parts(records: Records, seed: int) -> list[list[Asked]]:
-    """The questions of each corpus and origin."""
-    parts = defaultdict[tuple[str, str], list[Asked]](list)
+def _parts(
+    records: Records, seed: int, inputs: Sequence[Inputs], looks: bool
+) -> Iterator[tuple[str, list[Asked], Sequence[Inputs]]]:
+    """Name, questions and what is shown, of each corpus and origin."""
+    of = defaultdict[tuple[str, str], list[Asked]](list)
     for one in questions(records, seed):
-        parts[records[one.place].corpus, str(records[one.place].ir_origin)].append(one)
-    return [parts[part] for part in sorted(parts)]
+        of[records[one.place].corpus, str(records[one.place].ir_origin)].append(one)
+    for corpus, origin in sorted(of):
+        asked = of[corpus, origin]
+        places = list(dict.fromkeys(one.place for one in asked))
+        for name, some, shown in parts(records, places, inputs if looks else ("infrared",)):
+            kept = set(some)
+            yield corpus + name, [one for one in asked if one.place in kept], shown
 
 
 def _key(one: Asked, shows: Inputs) -> str:
@@ -95,12 +105,11 @@ def _key(one: Asked, shows: Inputs) -> str:
 
 
 def _question(records: Records, one: Asked, shows: Inputs) -> Question:
-    view = shown(shows)
     return Question(
         key=_key(one, shows),
         prompt=one.prompt,
-        pictures=lambda: [records.picture(one.place, view)],
-        pictures_key=str(records[one.place].key(view)),
+        pictures=lambda: [records.picture(one.place, shows)],
+        pictures_key=str(records[one.place].key(shows)),
         most_tokens=MOST_TOKENS,
     )
 
@@ -120,10 +129,10 @@ def _majority(asked: Sequence[Asked]) -> Mapping[str, str]:
 
 
 def _result(
-    records: Records, asked: Sequence[Asked], read: Sequence[str], shows: Inputs, name: str, pretrained: str, seed: int,
-    errors: Mapping[str, int],
+    records: Records, part: str, asked: Sequence[Asked], read: Sequence[str], shows: Inputs, name: str, pretrained: str,
+    seed: int, told: Mapping[str, Any],
 ) -> Result:  # fmt: skip
-    """Of questions on one corpus and origin, what was read as their answers, and how often which error came."""
+    """Of questions on one corpus and origin, what was read as their answers, and what else is to be told."""
     samples = {"micro accuracy": [(given == one.answer, one.place) for one, given in zip(asked, read, strict=True)]}
     answers: dict[str, Counter[str]] = {}
     types = by_type(asked)
@@ -136,7 +145,7 @@ def _result(
     return Result(
         task=TASK,
         protocol=PROTOCOL,
-        dataset=f"{records.dataset}/{used[0].corpus}",
+        dataset=f"{records.dataset}/{part}",
         model=name,
         pretrained=pretrained,
         inputs=shows,
@@ -151,8 +160,18 @@ def _result(
             FAILED: sum(given[FAILED] for given in answers.values()),
             UNREADABLE: sum(given[UNREADABLE] for given in answers.values()),
         },
+        places=list(dict.fromkeys(one.place for one in asked)),
         detail={
+            "chance": _chance(asked),
             "answers": {type: dict(sorted(given.items())) for type, given in answers.items()},
-            "errors": dict(errors),
+            **told,
         },
     )
+
+
+def _chance(asked: Sequence[Asked]) -> float:
+    """What is expected of the headline where each of the choices is as likely."""
+    of = defaultdict[str, list[float]](list)
+    for one in asked:
+        of[one.type].append(1 / len(one.choices))
+    return float(np.mean([np.mean(shares) for shares in of.values()]))

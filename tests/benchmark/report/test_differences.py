@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fusionrs_builder.benchmark.report.differences import MODELS, differences, grids, markdown, of_inputs, of_models
+from fusionrs_builder.benchmark.report.differences import MODELS, grids, markdown, of_inputs, of_models
 from fusionrs_builder.benchmark.report.merge import merged
 from fusionrs_builder.benchmark.report.tables import tables
 from fusionrs_builder.intervals import resamples
@@ -27,7 +27,8 @@ def test_differences_are_those_of_a_direct_paired_bootstrap(tmp_path):
         (("a", "infrared"), ("b", "infrared")),
     }
     found = {
-        tuple((one["model"], one["inputs"]) for one in (each.first, each.second)): each for each in differences(table)
+        tuple((one["model"], one["inputs"]) for one in (each.first, each.second)): each
+        for each in (*of_inputs(table), *of_models(table))
     }
     assert found.keys() == wanted
     for (first, second), each in found.items():
@@ -56,7 +57,7 @@ def pairs(found):
 
 def test_origins_and_image_counts_are_never_mixed():
     found = [row("a", n=40), row("a", "gray", n=41), row("b", n=41), row("c", origin="translated")]
-    assert [differences(table) for table in tables(found)] == [[], []]
+    assert [of_inputs(table) + of_models(table) for table in tables(found)] == [[], []]
     assert all(markdown(table) == "" for table in tables(found))
 
 
@@ -108,3 +109,13 @@ def test_the_tables_tell_the_sign_and_whether_zero_is_excluded():
     text = markdown(table)
     assert "&lt;b> (openai)" in text and "<b>" not in text
     assert text.count("#### ") == 2
+
+
+def test_a_control_that_is_looked_for_by_what_it_was_made_of_is_compared_with_nothing():
+    shown = [saved(result(inputs=inputs)) for inputs in ("infrared", "gray", "duplicate")]
+    shown[1]["detail"] = shown[2]["detail"] = {"against_itself": True}
+    (table,) = tables(shown)
+    assert not of_inputs(table)
+    assert "are no measure of the model" in " ".join(table.notes)
+    shown[1]["detail"] = {}
+    assert [one.second["inputs"] for one in of_inputs(tables(shown)[0])] == ["gray"]

@@ -28,7 +28,7 @@ def result(headline: str = "mAP", metrics: dict[str, Any] | None = None, failed:
     """A result of the values of each metric."""
     found = {name: estimate(each) for name, each in (metrics or {headline: values(0)}).items()}
     counts = {"images": 30, "failed": failed}
-    return Result(**{**NAMED, **named}, headline=headline, estimates=found, counts=counts)
+    return Result(**{**NAMED, **named}, headline=headline, estimates=found, counts=counts, places=range(30))
 
 
 def put(folder: Path, *results: Result, **facts: Any) -> list[Path]:
@@ -73,7 +73,7 @@ def test_other_splits_and_seeds_are_other_groups(tmp_path):
 
 
 def test_the_same_numbers_twice_are_one_result(tmp_path):
-    leakage = {"declared": ["rsicd"], "groups": 2, "records": 5}
+    leakage = {"declared": ["rsicd"], "unknown": [], "groups": 2, "records": 5, "of": 30}
     put(tmp_path / "a", result(), seconds=2.0, device="cuda")
     put(tmp_path / "b", result(), leakage=leakage)
     put(tmp_path / "c", result(), seconds=1.0)
@@ -124,7 +124,7 @@ def test_the_same_measurement_with_other_numbers_is_an_error_that_names_both(tmp
         ({"intervals": {}}, "different names"),
         ({"intervals": {"mAP": [0.1, float("nan")]}}, "mAP has no value"),
         ({"counts": ...}, "counts"),
-        ({"leakage": {"declared": "rsicd", "groups": 1, "records": 1}}, "leakage.declared"),
+        ({"leakage": {"declared": "rsicd", "unknown": [], "groups": 1, "records": 1, "of": 2}}, "leakage.declared"),
     ],
 )
 def test_a_damaged_result_is_an_error(tmp_path, changes, said):
@@ -142,6 +142,9 @@ def test_half_a_file_is_an_error_and_other_json_is_passed_over(tmp_path):
     (path,) = put(tmp_path, result())
     (tmp_path / "notes.json").write_text('{"made": "by hand"}')
     (tmp_path / "list.json").write_text('["protocol"]')
+    (tmp_path / "lines.json").write_text('{"format": 1}\n{"format": 1}\n')
+    (tmp_path / "other.json").write_text('{"format": "png", "protocol": "https"}')
+    (tmp_path / "utf16.json").write_bytes("{}".encode("utf-16"))
     (tmp_path / "deeper").mkdir()
     (tmp_path / "deeper" / "broken.json").write_text("{")
     assert len(merged([tmp_path])) == 1

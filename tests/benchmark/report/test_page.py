@@ -80,7 +80,7 @@ def test_what_strangers_wrote_is_text(tmp_path):
         tmp_path / "r",
         result(band=EVIL, inputs=EVIL),
         split=EVIL,
-        leakage={"declared": [EVIL], "groups": 1, "records": 1},
+        leakage={"declared": [EVIL], "unknown": [EVIL], "groups": 1, "records": 1, "of": 30},
     )
     edited(*put(tmp_path / "r", result(task="vqa")), model="\ud800")  # no text, but JSON
     written = write([tmp_path / "r"], tmp_path / "out")

@@ -85,7 +85,7 @@ def test_models_stand_by_their_infrared_rows_and_controls_last():
             row("best", "infrared", 0.8),
             row("two", "pair", 0.5),
             row("two", "gray", 1.0),
-            row("random", "infrared", 0.9, ""),
+            row("random", "infrared", 0.9, "control"),
         ]
     )
     assert [row[:2] for row in table.rows] == [
@@ -98,7 +98,7 @@ def test_models_stand_by_their_infrared_rows_and_controls_last():
         ("low (w)", "infrared"),
         ("low (w)", "duplicate"),
         ("majority (control)", "infrared"),
-        ("random", "infrared"),
+        ("random (control)", "infrared"),
     ]
     assert table.firsts == [True, False, False, False, True, False, True, False, True, True]
 
@@ -113,11 +113,11 @@ def test_shares_are_percentages_and_cider_is_not():
 
 
 def test_a_table_says_what_is_needed_to_read_it():
-    leakage = {"declared": ["rsicd", "hit-uav"], "groups": 3, "records": 7}
+    leakage = {"declared": ["rsicd", "hit-uav"], "unknown": ["rsicd"], "groups": 3, "records": 7, "of": 30}
     metrics = {"CIDEr-D": 3 * exactly(0.5), "BLEU-1": exactly(0.4)}
     found = [
         saved(result("CIDEr-D", metrics, failed=4, model="learnt"), leakage=leakage),
-        saved(result("CIDEr-D", metrics, model="clean"), leakage={**leakage, "records": 0}),
+        saved(result("CIDEr-D", metrics, model="clean"), leakage={**leakage, "records": 0, "unknown": []}),
         saved(result("CIDEr-D", {"CIDEr-D": 3 * exactly(0.5, 20)}, model="other")),
     ]
     (table,) = tables(found)
@@ -132,8 +132,8 @@ def test_a_table_says_what_is_needed_to_read_it():
     assert "percentages, but for CIDEr-D (0 to 10)" in notes
     assert "every denominator" in notes
     assert "learnt (openai) says that it learnt from rsicd, hit-uav" in notes
-    assert "7 records of the split, in 3 groups" in notes
-    assert "clean (openai)" not in notes
+    assert "7 of 30 records, in 3 groups" in notes
+    assert "0 of 30 records" in notes and "† clean" not in notes
 
 
 def test_of_many_metrics_r_at_1_is_shown_and_all_are_in_the_csv():

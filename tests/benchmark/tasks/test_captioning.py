@@ -19,7 +19,7 @@ def thermal(n):
     return row(str(n), n, rgb=False, corpus="hit-uav", ir_band="lwir", ir_captions=captions)
 
 
-def silent(record, visible, infrared, caption, of_infrared):
+def silent(record, picture, caption, of_infrared):
     return []
 
 
@@ -80,8 +80,8 @@ def test_false_claims_and_physics_are_shares_of_all_captions():
     of = records([thermal(n) for n in range(4)])
     said = {f"hit-uav/{n}": Answer(["hot metal", "a red car", "a fine view", "another view"][n]) for n in range(4)}
 
-    def check(record, visible, infrared, caption, of_infrared):
-        assert visible is None and infrared is not None and of_infrared
+    def check(record, picture, caption, of_infrared):
+        assert picture("rgb") is None and picture("infrared") is not None and of_infrared
         return ["forbidden_words", "objects"] if "hot" in caption else ["no_colour_in_ir"] if "red" in caption else []
 
     (result,) = captioning(of, Says(said).model(), INPUTS, "cpu", check, None)
@@ -124,3 +124,19 @@ def test_with_nothing_to_copy_controls_fail_and_are_counted():
     for name in ("random", "copy-nearest"):
         (result,) = controls(of, name, of, Nearest(of, of), silent, None)
         assert result.counts["failed"] == 1
+
+
+def test_a_caption_of_a_damaged_picture_is_scored_and_told_as_unchecked():
+    rows = [thermal(n) for n in range(3)]
+    rows[1]["ir"] = {"bytes": b"no image", "path": None}
+    of = records(rows)
+
+    def check(record, picture, caption, of_infrared):
+        picture("infrared")
+        return []
+
+    said = {f"hit-uav/{n}": Answer(f"A thermal view of {n} cars.") for n in range(3)}
+    blind = TextModel("blind", "blind", "none", "blind", lambda questions, device: said, looks=False)
+    (result,) = captioning(of, blind, INPUTS, "cpu", check, None)
+    assert result.detail["faults"] == {"unchecked": 1}
+    assert result.estimates["faultless"].value == pytest.approx(2 / 3) and result.counts["failed"] == 0

@@ -31,7 +31,8 @@ def test_accuracies_are_those_of_a_plain_count():
     for one in results.values():
         assert one.estimates["acc1"].value == 6 / 8
         assert one.estimates["mean_per_class_recall"].value == pytest.approx((5 / 6 + 1 / 2) / 2)
-        assert one.detail == {"recall": {"Forest": pytest.approx(5 / 6), "River": 0.5}, "absent": ["AnnualCrop"]}
+        recall = {"Forest": pytest.approx(5 / 6), "River": 0.5}
+        assert one.detail == {"chance": pytest.approx(1 / 3), "recall": recall, "absent": ["AnnualCrop"]}
         assert np.isfinite(one.estimates["mean_per_class_recall"].resampled).all()
     assert (results["rgb"].band, results["rgb"].origin) == ("rgb", "-")
     assert (results["infrared"].band, results["infrared"].origin) == ("nir", "measured")
@@ -65,6 +66,13 @@ def test_bands_and_origins_are_apart_and_objects_are_no_scenes():
     assert [one for one in found if one[0] == "gray"] == [
         ("gray", "measured", "nir", 2), ("gray", "measured", "swir", 2), ("gray", "translated", "nir", 1)
     ]  # fmt: skip
+
+
+def test_a_view_that_the_source_lacks_stops_no_other():
+    of, source = given(["Forest", "River"], ["Forest", "River"])
+    views = source.views
+    source.views = lambda view, places: None if view == "rgb" else views(view, places)
+    assert [one.inputs for one in classification(of, source, ("infrared",), CLASSES)] == ["infrared"]
 
 
 def test_a_class_is_the_mean_direction_of_its_prompts():

@@ -138,11 +138,13 @@ def test_controls_are_shown_where_there_is_a_visible_image_and_have_rows_of_thei
     of = records(rows)
     taken, asked = model(knowing(rows))
     results = vqa(of, taken, INPUTS, "cpu")
-    assert [one.inputs for one in results] == list(INPUTS)
+    assert [one.inputs for one in results] == ["infrared", *INPUTS]
+    assert [one.dataset.endswith(", with rgb") for one in results] == [False, True, True, True, True]
     assert results[0].counts["images"] == results[1].counts["images"] + 1
+    assert len({one.counts["questions"] for one in results[1:]}) == 1
     assert {one.origin for one in results} == {"measured"}
     keys = [one.key for one in questions(of)]
-    assert [one.key for one in asked if "@" not in one.key] == keys
+    assert {one.key for one in asked if "@" not in one.key} == set(keys)
     assert {one.key for one in asked if one.key.endswith("@gray")} == {
         f"{key}@gray" for key in keys if not key.startswith(rows[3]["id"] + "#")
     }
@@ -211,10 +213,12 @@ def test_copying_from_the_record_itself_is_right_and_from_nobody_is_the_majority
     (own,) = controls(found, "copy-nearest", 0, itself)
     assert own.model == "copy-nearest" and own.estimates["accuracy"].value == 1
     (majority,), (nobody,) = controls(found, "majority"), controls(found, "copy-nearest", 0, lambda place: None)
-    assert nobody.detail == majority.detail
+    questions_asked = majority.counts["questions"]
+    assert nobody.detail == {**majority.detail, "copied": 0, "majority": questions_asked}
+    assert own.detail["copied"] == questions_asked
     empty = records(towns(1, 1, corpus="elsewhere"))
     (stranger,) = controls(found, "copy-nearest", 0, lambda place: empty[0])
-    assert stranger.detail == majority.detail
+    assert stranger.detail == nobody.detail
 
 
 def test_copying_gives_the_answer_of_the_other_record(found: Records) -> None:
