@@ -90,7 +90,11 @@ def test_a_table_of_any_models_in_one_command_and_from_the_cache(
     cached = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npz")}
     call(*command)
     after = {path.name: json.loads(path.read_text()) for path in (tmp_path / "results").glob("*.json")}
-    assert after == before  # how long it took too: that is told of the run that did the work
+    for name, row in after.items():  # of what is cached, how long it took is told of the run that did the work
+        ignored = {"seconds", "images_per_s"} if row["model"] == "random" else set()
+        assert {k: v for k, v in row.items() if k not in ignored} == {
+            k: before[name][k] for k in row if k not in ignored
+        }
     assert cached and cached == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npz")}
     assert all(row["images_per_s"] > 0 for row in after.values() if row["model"] == "colour histogram")
     row = next(row for row in after.values() if row["protocol"] == "fusionrs-rc4@1" and row["inputs"] == "gray")

@@ -55,8 +55,8 @@ def controls(
 ) -> list[Result]:
     """What can be had without seeing: a result for each corpus and origin.
 
-    `random` draws one of the choices. `majority` gives to each question, as it is worded, the answer that most of these
-    questions have: no constant answer does better. `copy-nearest` gives the answer that the question has about another
+    `random` draws one of the choices. `majority` gives to questions that are `alike` the answer that most of them have:
+    no constant answer does better. `copy-nearest` gives the answer that the question has about another
     record, and where it cannot be asked there that of `majority`.
 
     Args:
@@ -71,7 +71,7 @@ def controls(
         given: list[str] = []
         copied = 0
         for one in asked:
-            answer = constant[one.question]
+            answer = constant[one.alike]
             if name == "random":
                 answer = one.choices[hashed(seed, f"random|{one.key}") % len(one.choices)]
             elif name == "copy-nearest" and nearest is not None:
@@ -120,12 +120,12 @@ def _read(one: Asked, answer: Answer) -> str:
 
 
 def _majority(asked: Sequence[Asked]) -> Mapping[str, str]:
-    """The most frequent answer to each wording, of equally frequent ones the first of the choices."""
+    """The most frequent answer to questions that are `alike`, of equally frequent ones the first of the choices."""
     right = defaultdict[str, Counter[str]](Counter)
-    choices = {one.question: one.choices for one in asked}
+    choices = {one.alike: one.choices for one in asked}
     for one in asked:
-        right[one.question][one.answer] += 1
-    return {question: max(choices[question], key=found.__getitem__) for question, found in right.items()}
+        right[one.alike][one.answer] += 1
+    return {alike: max(choices[alike], key=found.__getitem__) for alike, found in right.items()}
 
 
 def _result(

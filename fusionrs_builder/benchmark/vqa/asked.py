@@ -61,6 +61,11 @@ class Asked:
     answer_of: Callable[[Record], str | None]
 
     @property
+    def alike(self) -> str:
+        """What questions have in common among which answers are balanced: the wording; of places, the type."""
+        return self.type if self.type == "position" else self.question
+
+    @property
     def prompt(self) -> str:
         """The question, and how to answer it."""
         return f"{self.question} Answer with one of: {', '.join(self.choices)}."

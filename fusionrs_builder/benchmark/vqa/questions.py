@@ -4,7 +4,7 @@ Balanced within a corpus and origin of the infrared views, where results are tak
 
 - presence, comparison, day or night: every question as it is worded has `yes` as often as `no` (day as often as night),
   so presence by class, and comparison by pair and by which of the two is named first.
-- position: each quarter is right as often, of each class and wording.
+- position: each quarter is right as often, over all classes together: of one class there are too few.
 - count: of the questions about a class no number is right for more than a third. Where fewer than three numbers occur
   that cannot be, and the class is not asked about.
 
@@ -72,7 +72,7 @@ def _balanced(candidates: Iterable[Asked], seed: int) -> list[Asked]:
     alternatives = defaultdict[tuple[str, str], defaultdict[str, list[Asked]]](lambda: defaultdict(list))
     kept: list[Asked] = []
     for one in candidates:
-        alternatives[one.type, one.question][one.answer].append(one)
+        alternatives[one.type, one.alike][one.answer].append(one)
     for (type, _), answers in alternatives.items():
         sizes = [len(group) for group in answers.values()]
         if type == "count":
