@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fusionrs_builder.benchmark.models import hugging_face, open_clip, python_function, random_vectors
+from fusionrs_builder.benchmark.models import hugging_face, open_clip, python_function, random_vectors, trained
 from fusionrs_builder.benchmark.models.model import EmbeddingModel
 from fusionrs_builder.errors import UsageError
 
@@ -11,11 +11,12 @@ KINDS: dict[str, Callable[[str], EmbeddingModel]] = {
     "hf": hugging_face.model,
     "python": python_function.model,
     "random": random_vectors.model,
+    "train": trained.model,
 }
 """By what stands before the first colon of a spec; each takes what stands after it."""
 
 FORMS = (
-    "open_clip:ARCH/PRETRAINED_OR_PATH", "hf:ORG/NAME_OR_FOLDER", "python:MODULE:FUNCTION", "random",
+    "open_clip:ARCH/PRETRAINED_OR_PATH", "hf:ORG/NAME_OR_FOLDER", "python:MODULE:FUNCTION", "train:RUN", "random",
     "embeddings:FILE.npz",
 )  # fmt: skip
 """How specs are written, that of embeddings made elsewhere (`stored`) with them."""

@@ -1,0 +1,387 @@
+"""Train a CLIP on visible images, infrared views and text of a release.
+
+    python -m train.clip --data demo/release/fusionrs --arch train/configs/tiny-64.json --out runs/tiny
+    torchrun --nproc-per-node 8 -m train.clip --data my-org/fusionrs --arch ViT-B-32 --pretrained openai --out runs/b32
+
+The run is gone on with when it is started again. It ends with `model/`, which open_clip loads as `local-dir:`, which
+`fusionrs-build benchmark --model train:RUN` measures, and a card.
+"""
+
+import hashlib
+import json
+import math
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.translate import snapshot
+from train import settings as toml
+from train.data import Loader
+from train.gradient_cache import cached_backward
+from train.loss import Rows, Terms, gathered, trimodal
+from train.samples import Batch, DataSettings
+from train.towers import Towers
+from train.validate import validate
+
+SETTINGS, LOG = "settings.toml", "log.jsonl"
+
+MAY_DIFFER = ("out", "workers", "chunk", "device", "data")
+"""Settings that a run may be gone on with under other values; none of them changes what is learnt."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of a training.
+
+    Attributes:
+        data: release folder, or ORG/NAME on the Hugging Face Hub
+        out: folder of the run
+        arch: architecture of open_clip, or a JSON file of one
+        pretrained: tag or file of weights to start from; none: from scratch
+        image_size: pixels of a side; 0: as the architecture has it
+        towers: encoder of infrared views: shared with visible images, with low-rank additions, or its own
+        lora_rank: of the low-rank additions
+        loss: infonce or siglip
+        rgb_text: weight of the term of visible images and scene captions
+        ir_text: weight of the term of infrared views and their captions
+        rgb_ir: weight of the term of visible images and infrared views
+        fused_text: weight of the term of both views together and scene captions
+        infrared: what is shown as the infrared view
+        captions: text of the infrared view
+        batch_size: rows a step, over all devices
+        chunk: rows that are embedded with a graph at once, on one device; 0: all; fewer take less memory
+        steps: of the optimiser
+        learning_rate: the highest
+        weight_decay: of matrices; norms, biases and the scale have none
+        warmup: steps until the learning rate is the highest; it then falls along a cosine
+        ema: of the weights that are kept, 0: those of the last step
+        start_share: of the weights that training started from in those that are kept
+        augment: random crops and turns
+        workers: processes that read
+        validate_every: steps between two measurements on the validation split; 0: none
+        save_every: steps between two states from which the run can be gone on with
+        device: auto, cpu, cuda
+        seed: of all chance
+    """
+
+    data: str = ""
+    out: str = ""
+    arch: str = "ViT-B-32"
+    pretrained: str = ""
+    image_size: int = 0
+    towers: Literal["shared", "lora", "separate"] = "shared"
+    lora_rank: int = 16
+    loss: Literal["infonce", "siglip"] = "infonce"
+    rgb_text: float = 1.0
+    ir_text: float = 1.0
+    rgb_ir: float = 1.0
+    fused_text: float = 0.0
+    infrared: Literal["infrared", "gray", "gray-inverted", "duplicate"] = "infrared"
+    captions: Literal["scene", "ir", "mixed"] = "ir"
+    batch_size: int = 128
+    chunk: int = 0
+    steps: int = 2000
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
+    warmup: int = 100
+    ema: float = 0.0
+    start_share: float = 0.0
+    augment: bool = True
+    workers: int = 2
+    validate_every: int = 0
+    save_every: int = 200
+    device: str = "auto"
+    seed: int = 0
+
+
+class Training:
+    """The networks, what trains them, and where it is.
+
+    Attributes:
+        step: steps that were done.
+    """
+
+    def __init__(self, settings: Settings, rank: int, world: int) -> None:
+        self.settings, self.rank, self.world, self.step = settings, rank, world, 0
+        self.out = Path(settings.out)
+        self.device = _device(settings.device)
+        _seed(settings.seed)
+        self.towers = Towers(
+            settings.arch, settings.pretrained, settings.image_size, settings.towers, settings.lora_rank,
+            settings.loss == "siglip",
+        ).to(self.device)  # fmt: skip
+        self.network: Any = self.towers if world == 1 else DistributedDataParallel(self.towers)
+        size = self.towers.size
+        self.loader = Loader(
+            DataSettings(
+                settings.data, "train", settings.infrared, settings.captions, settings.batch_size,
+                size if isinstance(size, int) else size[0], settings.workers, settings.augment, seed=settings.seed,
+            ),
+            self.towers.mean, self.towers.std, rank, world, self.device,
+        )  # fmt: skip
+        self.optimiser = torch.optim.AdamW(
+            _groups(self.towers, settings.weight_decay), lr=settings.learning_rate, betas=(0.9, 0.98), eps=1e-6
+        )
+        self.terms = Terms(settings.rgb_text, settings.ir_text, settings.rgb_ir, settings.fused_text)
+        self.start = _copied(self.towers) if settings.start_share else None
+        self.kept = _copied(self.towers) if settings.ema else None
+        self.too_long = 0
+        self.chunk = settings.chunk
+
+    def run(self) -> None:
+        """From where it is to the end.
+
+        Raises:
+            FusionError: the loss is not finite, or the data are broken.
+        """
+        settings, started = self.settings, time.perf_counter()
+        for batch in self._batches():
+            terms = self._one(batch)
+            if not all(math.isfinite(value) for value in terms.values()):
+                good = (self.step - 1) // settings.save_every * settings.save_every
+                raise FusionError(
+                    f"step {self.step}: the loss is not finite ({terms}); the state of step {good} stands in "
+                    f"{self.out}: lower --learning-rate, into another --out, or look at the data"
+                )
+            self._tell(
+                {"terms": terms, "scale": float(self.towers.scale.detach()), "lr": self.optimiser.param_groups[0]["lr"]}
+            )
+            if settings.validate_every and self.step % settings.validate_every == 0 and self.rank == 0:
+                with _Swapped(self.towers, self._final()):
+                    found = validate(self.towers, settings.data, str(self.device))
+                self._tell({"validation": found})
+            if self.step % settings.save_every == 0 or self.step == settings.steps:
+                self._save()
+        self._tell({"ended": self.step, "seconds": round(time.perf_counter() - started, 1), "too_long": self.too_long})
+
+    def _batches(self) -> Iterator[Batch]:
+        """Those of the steps that are left, epoch after epoch."""
+        while self.step < self.settings.steps:
+            epoch, start = divmod(self.step, len(self.loader))
+            for batch in self.loader.epoch(epoch, start):
+                if self.step == self.settings.steps:
+                    return
+                yield batch
+
+    def _one(self, batch: Batch) -> dict[str, float]:
+        """One step; the terms of the loss by their names."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = _learning_rate(self.step, self.settings)
+        tokens = {"scene": self._tokens(batch.scene), "infrared_text": self._tokens(batch.infrared_text)}
+        views = {"rgb": batch.rgb, "infrared": batch.infrared, **tokens}
+        rows = Rows(
+            _numbers(batch.ids, self.device), batch.scene_group, batch.infrared_group, batch.has_rgb, batch.has_infrared
+        )
+        rows = rows.gathered()
+        self.optimiser.zero_grad(set_to_none=True)
+        try:
+            terms = self._backward(views, rows)
+        except torch.OutOfMemoryError:
+            if self.chunk == 1 or self.world > 1:
+                raise FusionError(
+                    "out of memory: give a smaller --chunk, which changes nothing but memory and time"
+                ) from None
+            self.chunk = max(1, (self.chunk or len(batch.ids)) // 2)
+            self._tell({"out_of_memory": f"rows are embedded {self.chunk} at a time from here on"})
+            torch.cuda.empty_cache()
+            self.optimiser.zero_grad(set_to_none=True)
+            terms = self._backward(views, rows)
+        if terms and all(math.isfinite(value) for value in terms.values()):
+            self.optimiser.step()
+            self.towers.clamp()
+        self.step += 1
+        if self.kept is not None:
+            with torch.no_grad():
+                for name, tensor in self.towers.state_dict().items():
+                    if tensor.is_floating_point():
+                        self.kept[name].lerp_(tensor, 1 - self.settings.ema)
+        return terms
+
+    def _backward(self, views: dict[str, Tensor], rows: Rows) -> dict[str, float]:
+        size = self.chunk or len(views["rgb"])
+        autocast = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+
+        def chunk(start: int) -> Any:
+            def embed() -> dict[str, Tensor]:
+                with autocast:
+                    return dict(self.network({name: given[start : start + size] for name, given in views.items()}))
+
+            return embed
+
+        def loss(embeddings: Any) -> dict[str, Tensor]:
+            whole = {name: gathered(each) for name, each in embeddings.items()}
+            bias = getattr(self.towers.clip, "logit_bias", None)
+            return trimodal(whole, rows, self.terms, self.settings.loss, self.towers.scale, bias)
+
+        chunks = [chunk(start) for start in range(0, len(views["rgb"]), size)]
+        return cached_backward(chunks, loss, nullcontext if self.world == 1 else self.network.no_sync)
+
+    def _tokens(self, texts: Sequence[str]) -> Tensor:
+        encode = getattr(self.towers.tokenize, "encode", None)
+        if encode is not None:
+            self.too_long += sum(len(encode(text)) + 2 > self.towers.context for text in texts)
+        tokens: Tensor = self.towers.tokenize(list(texts), context_length=self.towers.context)
+        return tokens.to(self.device)
+
+    def _tell(self, facts: dict[str, Any]) -> None:
+        if self.rank == 0:
+            snapshot.append(self.out / LOG, {"step": self.step, **facts})
+            if self.step % 20 == 0 or "terms" not in facts:
+                print(json.dumps({"step": self.step, **facts}), file=sys.stderr, flush=True)
+
+    def _final(self) -> dict[str, Tensor]:
+        """The weights that are kept: the mean over steps or the last, mixed with those of the start."""
+        found = self.kept if self.kept is not None else self.towers.state_dict()
+        if self.start is None:
+            return dict(found)
+        return {
+            name: torch.lerp(each, self.start[name], self.settings.start_share) if each.is_floating_point() else each
+            for name, each in found.items()
+        }
+
+    def _save(self) -> None:
+        if self.rank:
+            return
+        state = {
+            "step": self.step,
+            "towers": self.towers.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "torch": torch.get_rng_state(),
+            "kept": self.kept or {},
+            "start": self.start or {},
+            "too_long": self.too_long,
+        }
+        snapshot.save(self.out, _key(self.settings), state)
+
+    def resume(self) -> None:
+        """Go on where the run stands, if it does."""
+        state = snapshot.load(self.out, _key(self.settings))
+        if state is None:
+            return
+        self.step, self.too_long = state["step"], state["too_long"]
+        self.towers.load_state_dict(state["towers"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["torch"])
+        for held, found in ((self.kept, state["kept"]), (self.start, state["start"])):
+            if held is not None:
+                held.update({name: tensor.to(self.device) for name, tensor in found.items()})
+        snapshot.history(self.out / LOG, self.step)
+
+    def finish(self) -> None:
+        """Write `model/`, with the weights that are kept."""
+        if self.rank == 0:
+            self.towers.load_state_dict(self._final())
+            self.towers.save(self.out)
+
+
+def _groups(towers: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Parameters with weight decay, and those without: norms, biases, the scale, class and position embeddings."""
+    bare = [each for each in towers.parameters() if each.requires_grad and each.ndim < 2]
+    matrices = [each for each in towers.parameters() if each.requires_grad and each.ndim >= 2]
+    return [{"params": matrices, "weight_decay": decay}, {"params": bare, "weight_decay": 0.0}]
+
+
+def _learning_rate(step: int, settings: Settings) -> float:
+    if step < settings.warmup:
+        return settings.learning_rate * (step + 1) / settings.warmup
+    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _numbers(ids: Sequence[str], device: torch.device) -> Tensor:
+    """int64 [N]: the same for the same record on every rank."""
+    found = [int.from_bytes(hashlib.sha256(id.encode()).digest()[:8], "big") >> 1 for id in ids]
+    return torch.tensor(found, device=device)
+
+
+def _copied(towers: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in towers.state_dict().items()}
+
+
+class _Swapped:
+    """The networks with other weights, for as long as it is open."""
+
+    def __init__(self, towers: torch.nn.Module, weights: dict[str, Tensor]) -> None:
+        self.towers, self.weights, self.own = towers, weights, _copied(towers)
+
+    def __enter__(self) -> None:
+        self.towers.load_state_dict(self.weights)
+        self.towers.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.towers.load_state_dict(self.own)
+        self.towers.train()
+
+
+def _key(settings: Settings) -> str:
+    facts = {name: value for name, value in asdict(settings).items() if name not in MAY_DIFFER}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _device(device: str) -> torch.device:
+    if device != "auto":
+        return torch.device(device)
+    return (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
+    )
+
+
+def train(settings: Settings) -> None:
+    """Train from scratch or go on, to the end.
+
+    Raises:
+        UsageError: a setting is wrong, or the run in `out` has others.
+        FusionError: as `Training.run`.
+    """
+    if not settings.data or not settings.out:
+        raise UsageError("name the release by --data and the folder of the run by --out")
+    out = Path(settings.out)
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    rank = int(os.environ.get("RANK", 0))
+    if (out / SETTINGS).is_file():
+        before = toml.read(Settings, out / SETTINGS)
+        if changed := toml.differences(settings, before, MAY_DIFFER):
+            raise UsageError(f"{out} holds a run of other settings ({'; '.join(changed)}): name another --out")
+    if world > 1:
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    training = Training(settings, rank, world)
+    if rank == 0:  # only now: settings that are wrong leave no run behind
+        out.mkdir(parents=True, exist_ok=True)
+        (out / SETTINGS).write_text(toml.as_toml(settings), encoding="utf-8")
+    training.resume()
+    training.run()
+    training.finish()
+    if world > 1:
+        torch.distributed.destroy_process_group()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    try:
+        train(toml.parse(Settings, "python -m train.clip", "Train a CLIP on RGB, infrared and text.", argv))
+    except FusionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

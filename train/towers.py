@@ -1,0 +1,155 @@
+"""A CLIP of open_clip with an encoder of infrared views: the same one, with low-rank additions, or one of their own."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.push_to_hf_hub import save_config_for_hf
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fusionrs_builder.benchmark.models.open_clip import CONFIG
+from fusionrs_builder.benchmark.models.trained import INFRARED, MODEL
+from fusionrs_builder.errors import UsageError
+
+WEIGHTS = "open_clip_model.safetensors"
+
+LORA_LAYERS = ["c_fc", "c_proj"]
+"""Of a vision transformer: the two layers of each MLP. Attention of open_clip is one fused layer."""
+
+SCALE, BIAS = 10.0, -10.0
+"""Initial scale and bias of the sigmoid loss (Zhai et al., ICCV 2023)."""
+
+MOST_SCALE = 100.0
+"""The scale of the similarities is never more (Radford et al., 2021)."""
+
+Kind = Literal["shared", "lora", "separate"]
+
+
+class Towers(nn.Module):
+    """Embeds visible images, infrared views and texts into one space.
+
+    Attributes:
+        clip: of open_clip; its image encoder sees visible images.
+        config: of its architecture, as open_clip has it.
+        kind: of the encoder of infrared views.
+        size: pixels of a side of what it sees.
+        mean, std: of the R, G and B that it takes, in 0..1.
+        context: tokens of a text, at most.
+    """
+
+    def __init__(self, arch: str, pretrained: str, image_size: int, kind: Kind, rank: int, sigmoid: bool) -> None:
+        """Build, or load.
+
+        Args:
+            arch: of open_clip, or a JSON file as those that open_clip keeps of its architectures.
+            pretrained: tag or file of weights; empty: drawn by the random state of torch.
+            image_size: pixels of a side; 0: as the architecture has it.
+            kind: see the class.
+            rank: of the low-rank additions.
+            sigmoid: whether the loss has a bias.
+
+        Raises:
+            UsageError: there is no such architecture, or no such weights, or they do not fit.
+        """
+        super().__init__()
+        if arch.endswith(".json"):
+            if not Path(arch).is_file():
+                raise UsageError(f"--arch {arch}: no such file")
+            open_clip.add_model_config(Path(arch))
+            arch = Path(arch).stem
+        config = open_clip.get_model_config(arch)
+        if config is None:
+            raise UsageError(f"--arch {arch}: open_clip has no such architecture; `open_clip.list_models()` lists them")
+        started = {"init_logit_scale": torch.tensor(SCALE).log().item(), "init_logit_bias": BIAS} if sigmoid else {}
+        try:
+            self.clip = open_clip.create_model(
+                arch, pretrained or None, force_image_size=image_size or None, require_pretrained=bool(pretrained),
+                pretrained_text=False, **started,
+            )  # fmt: skip
+        except (RuntimeError, OSError, ValueError, KeyError) as error:
+            said = " ".join(str(error).split())[:300]
+            raise UsageError(f"--arch {arch} --pretrained {pretrained}: cannot be loaded: {said}") from None
+        self.kind, self.arch = kind, arch
+        self.config = {**config, **started}
+        if image_size:
+            self.config["vision_cfg"] = {**config["vision_cfg"], "image_size": image_size}
+        seen = open_clip.get_model_preprocess_cfg(self.clip)
+        self.size, self.mean, self.std = self.clip.visual.image_size, seen["mean"], seen["std"]
+        self.infrared: nn.Module | None = None
+        if kind == "separate":
+            self.infrared = copy.deepcopy(self.clip.visual)
+        elif kind == "lora":
+            self.clip.visual = _with_lora(self.clip.visual, rank)
+        self.tokenize = open_clip.get_tokenizer(arch)
+        self.context = int(self.clip.context_length)
+
+    @property
+    def scale(self) -> Tensor:
+        """Of the similarities."""
+        return self.clip.logit_scale.exp()  # type: ignore[no-any-return]
+
+    def clamp(self) -> None:
+        """Keep the scale within `MOST_SCALE`."""
+        with torch.no_grad():
+            self.clip.logit_scale.clamp_(max=torch.tensor(MOST_SCALE).log().item())
+
+    def forward(self, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Embeddings of length 1, [N, d], of what is given.
+
+        Args:
+            views: `rgb` and `infrared`, float [N, 3, S, S]; `scene` and `infrared_text`, tokens int64 [N, L].
+        """
+        encoders = {"rgb": self.visible, "infrared": self.thermal, "scene": self.text, "infrared_text": self.text}
+        return {name: F.normalize(encoders[name](given), dim=-1) for name, given in views.items()}
+
+    def visible(self, images: Tensor) -> Tensor:
+        if self.kind != "lora":
+            return self.clip.visual(images)  # type: ignore[no-any-return]
+        with self.clip.visual.disable_adapter():
+            return self.clip.visual(images)  # type: ignore[no-any-return]
+
+    def thermal(self, images: Tensor) -> Tensor:
+        return (self.clip.visual if self.infrared is None else self.infrared)(images)  # type: ignore[no-any-return]
+
+    def text(self, tokens: Tensor) -> Tensor:
+        return self.clip.encode_text(tokens)  # type: ignore[no-any-return]
+
+    def save(self, folder: Path) -> None:
+        """Write `model/`, which open_clip loads as `local-dir:`, and `model/infrared/`, whose images are infrared.
+
+        The benchmark measures both as `train:FOLDER`.
+        """
+        visible, thermal = self.clip.visual, self.infrared
+        if self.kind == "lora":
+            thermal = copy.deepcopy(visible).merge_and_unload()
+            visible = visible.unload()
+        for place, visual in ((folder / MODEL, visible), (folder / MODEL / INFRARED, thermal)):
+            if visual is not None:
+                self.clip.visual = visual
+                _write(place, self.clip, self.config)
+        self.clip.visual = visible
+
+
+def _with_lora(visual: nn.Module, rank: int) -> Any:
+    """The encoder with low-rank additions, all of it trained."""
+    from peft import LoraConfig, get_peft_model
+
+    names = {name.rpartition(".")[2] for name, layer in visual.named_modules() if isinstance(layer, nn.Linear)}
+    if not set(LORA_LAYERS) <= names:
+        raise UsageError("--towers lora: needs a vision transformer of open_clip: take shared or separate")
+    found = get_peft_model(visual, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=LORA_LAYERS))
+    for parameter in found.parameters():
+        parameter.requires_grad_(True)
+    return found
+
+
+def _write(folder: Path, clip: Any, config: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in clip.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS)
+    save_config_for_hf(clip, folder / CONFIG, dict(config))
