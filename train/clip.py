@@ -116,7 +116,7 @@ class Training:
     def __init__(self, settings: Settings, rank: int, world: int) -> None:
         self.settings, self.rank, self.world, self.step = settings, rank, world, 0
         self.out = Path(settings.out)
-        self.device = _device(settings.device)
+        self.device = device_of(settings.device)
         _seed(settings.seed)
         self.towers = Towers(
             settings.arch, settings.pretrained, settings.image_size, settings.towers, settings.lora_rank,
@@ -336,7 +336,7 @@ def _seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _device(device: str) -> torch.device:
+def device_of(device: str) -> torch.device:
     if device != "auto":
         return torch.device(device)
     return (

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fusionrs_builder import pixels
 from fusionrs_builder.workspace import Workspace
 from tests.conftest import encoded, picture
 from tests.release.conftest import lay, push, record
@@ -38,14 +39,15 @@ def pair(number: int, split: str = "train", **special: Any) -> Record:
         "ir_captions": [f"Bright outlines of {number}", "a dark patch", "A dark patch."],
     }
     seen = {"ir_origin": "measured", "ir_band": "nir", "ir_source": "NAIP nir"} if number % 4 == 0 else {}
-    views = {"rgb": image(rgb), "ir": image(luma(rgb))}
+    views = {"rgb": image(rgb), "ir": image(luma(rgb)), "ir_sha256": pixels.pixel_sha256(luma(rgb))}
     return record(f"{number:03d}", split, **{**views, **captions, **seen, **special})
 
 
 def thermal(number: int, split: str = "train") -> Record:
     seen = {"ir_origin": "measured", "ir_band": "lwir", "ir_source": "FLIR lwir"}
-    grey = image(picture(number, 64, 48, 1))
-    return record(f"{number:03d}", split, rgb=None, ir=grey, **seen, ir_captions=["a warm spot", "one warm spot"])
+    grey = picture(number, 64, 48, 1)
+    views = {"rgb": None, "ir": image(grey), "ir_sha256": pixels.pixel_sha256(grey)}
+    return record(f"{number:03d}", split, **views, **seen, ir_captions=["a warm spot", "one warm spot"])
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,218 @@
+"""What infrared and its captions are worth: the same training with one thing changed, several seeds each, one table.
+
+    python -m train.ablation --data demo/release/fusionrs --arch train/configs/tiny-64.json --out runs/ablation
+
+Everything that `python -m train.clip` takes may be given; each run lies in `out/ROW/SEED`, and what stands is not
+trained again. Measured is by the retrieval protocols of the benchmark, measured and translated infrared apart.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, make_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fusionrs_builder.benchmark.encoding import Encoded
+from fusionrs_builder.benchmark.models import specs
+from fusionrs_builder.benchmark.models.trained import MODEL
+from fusionrs_builder.benchmark.records import Records
+from fusionrs_builder.benchmark.result import Result
+from fusionrs_builder.benchmark.tasks.retrieval import retrieval
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.files import Files
+from fusionrs_builder.intervals import Estimate, average
+from fusionrs_builder.release.load import load_split
+from train import clip
+from train import settings as toml
+
+ROWS: Mapping[str, Mapping[str, Any]] = {
+    "rgb-only": {"ir_text": 0.0, "rgb_ir": 0.0},
+    "rgb-duplicate": {"infrared": "duplicate"},
+    "rgb-gray": {"infrared": "gray"},
+    "ir-scene-captions": {"captions": "scene"},
+    "ir-ir-captions": {"captions": "ir"},
+    "ir-mixed-captions": {"captions": "mixed"},
+    "without-rgb-ir": {"captions": "ir", "rgb_ir": 0.0},
+}
+"""What is changed in each; of all else nothing."""
+
+CLAIMS = (
+    ("ir-ir-captions", "ir-scene-captions", "ir-captions@1", "ir->text R@10"),
+    ("ir-ir-captions", "rgb-only", "fusionrs-rc4@1", "Mean R"),
+    ("ir-ir-captions", "rgb-duplicate", "fusionrs-rc4@1", "Mean R"),
+    ("ir-ir-captions", "rgb-gray", "fusionrs-rc4@1", "Mean R"),
+    ("ir-ir-captions", "without-rgb-ir", "fusionrs-rc4@1", "Mean R"),
+    ("ir-mixed-captions", "ir-ir-captions", "fusionrs-rc4@1", "Mean R"),
+)
+"""First row, less second row, by protocol and metric: what the paper holds, or should hold."""
+
+Settings: Any = make_dataclass(
+    "Settings",
+    [
+        ("seeds", int, 3),
+        ("split", str, "test"),
+        *((field.name, field.type, field.default) for field in fields(clip.Settings) if field.name != "seed"),
+    ],
+    frozen=True,
+)
+Settings.__doc__ = (
+    "Of an ablation.\n\n    Attributes:\n        seeds: trainings of each row\n        split: that is measured on\n"
+    + (clip.Settings.__doc__ or "").split("Attributes:\n", 1)[1].split("        seed: ", 1)[0]
+)
+
+Scores = dict[tuple[str, str], dict[str, Estimate]]
+"""Of one row: (protocol, origin) -> metric -> the mean over seeds, resampled by image."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a row scores.
+
+    Attributes:
+        scores: see `Scores`.
+        seeds: (protocol, origin) -> headline of each seed.
+    """
+
+    scores: Scores
+    seeds: dict[tuple[str, str], list[float]]
+
+
+def ablate(settings: Any) -> dict[str, Path]:
+    """Train what is missing, measure all, write `ablation.md`, `ablation.json` and `ablation.png`; returns them.
+
+    Raises:
+        UsageError: a setting is wrong, or a run that stands has others.
+        FusionError: as `train.clip`.
+    """
+    if settings.seeds < 1 or not settings.out:
+        raise UsageError("give --seeds of 1 or more, and the folder of the runs by --out")
+    records = Records(load_split(settings.data, settings.split), Path(settings.data).name, settings.split)
+    given = {field.name: getattr(settings, field.name) for field in fields(clip.Settings) if field.name != "seed"}
+    out, found = Path(settings.out), {}
+    for name, change in ROWS.items():
+        runs = []
+        for seed in range(settings.seeds):
+            place = out / name / str(seed)
+            one = replace(clip.Settings(**given), **change, out=str(place), seed=seed)
+            if not (place / MODEL).is_dir():
+                clip.train(one)
+            elif changed := toml.differences(one, toml.read(clip.Settings, place / clip.SETTINGS), clip.MAY_DIFFER):
+                raise UsageError(f"{place} holds a run of other settings ({'; '.join(changed)}): name another --out")
+            runs.append(measured(records, place, settings.device))
+        found[name] = Row(_mean(runs), {key: [run[key].estimates["Mean R"].value for run in runs] for key in runs[0]})
+    return write(out, found, settings, records)
+
+
+def measured(records: Records, run: Path, device: str) -> dict[tuple[str, str], Result]:
+    """The retrieval of a run on infrared, by (protocol, origin)."""
+    chosen = str(clip.device_of(device))
+    model = specs.embedding_model(f"train:{run}")
+    found = retrieval(records, Encoded(model, records, None, chosen), ("infrared",), chosen)
+    return {(one.protocol, one.origin): one for one in found if one.origin != "-"}
+
+
+def _mean(runs: Sequence[Mapping[tuple[str, str], Result]]) -> Scores:
+    return {
+        key: {metric: average([run[key].estimates[metric] for run in runs]) for metric in one.estimates}
+        for key, one in runs[0].items()
+    }
+
+
+def write(out: Path, found: Mapping[str, Row], settings: Any, records: Records) -> dict[str, Path]:
+    """The tables, the differences, and a plot."""
+    lines = [
+        f"# Ablation: {settings.data}, {settings.steps} steps of {settings.batch_size}, {settings.seeds} seeds",
+        f"Retrieval on {settings.split} (sha256 {records.sha256[:12]}), in percent; means over seeds with 95 % "
+        "intervals over images; in brackets lowest and highest seed.",
+    ]
+    facts: dict[str, Any] = {"split_sha256": records.sha256, "seeds": settings.seeds, "rows": {}, "differences": []}
+    keys = list(dict.fromkeys(key for row in found.values() for key in row.scores))
+    if not keys:
+        raise FusionError(f"{settings.data}:{settings.split} holds too few images with infrared: name another --split")
+    for protocol, origin in keys:
+        n = next(row.scores[protocol, origin]["Mean R"].n for row in found.values())
+        metrics = list(next(iter(found.values())).scores[protocol, origin])
+        shown = [metric for metric in metrics if metric.endswith("R@1")]
+        lines += [f"## {protocol}, {origin} infrared, n = {n}", "", f"| row | Mean R | {' | '.join(shown)} |"]
+        lines += ["|---|" + "---:|" * (1 + len(shown))]
+        for name, row in found.items():
+            scores, each = row.scores[protocol, origin], row.seeds[protocol, origin]
+            cells = [f"{_shown(scores['Mean R'])} [{100 * min(each):.1f}, {100 * max(each):.1f}]"]
+            cells += [f"{100 * scores[metric].value:.1f}" for metric in shown]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+            of = facts["rows"].setdefault(name, {}).setdefault(f"{protocol} {origin}", {"n": n, "seeds": each})
+            of |= {metric: _facts(score) for metric, score in scores.items()}
+        lines.append("")
+    lines += [
+        "## Differences on the same images",
+        "",
+        "| row | less | of | difference | excludes 0 |",
+        "|---|---|---|---:|---|",
+    ]
+    for first, second, protocol, metric in CLAIMS:
+        for origin in ("measured", "translated"):
+            if (protocol, origin) in keys:
+                a, b = (found[name].scores[protocol, origin][metric] for name in (first, second))
+                score = (a - b).score
+                clear = "yes" if score.low > 0 or score.high < 0 else "no"
+                lines.append(
+                    f"| {first} | {second} | {metric}, {protocol}, {origin} | {_shown(a - b, '+')} | {clear} |"
+                )
+                names = {"row": first, "less": second, "protocol": protocol, "origin": origin, "metric": metric}
+                facts["differences"].append({**names, **_facts(a - b)})
+    files = Files(str(out))
+    files.write_bytes("ablation.md", ("\n".join(lines) + "\n").encode())
+    files.write_json("ablation.json", facts)
+    _plot(out / "ablation.png", found, keys)
+    return {name: out / name for name in ("ablation.md", "ablation.json", "ablation.png")}
+
+
+def _shown(score: Estimate, sign: str = "") -> str:
+    found = score.score
+    return f"{100 * found.mean:{sign}.1f} ({100 * found.low:{sign}.1f} to {100 * found.high:{sign}.1f})"
+
+
+def _facts(score: Estimate) -> dict[str, float]:
+    found = score.score
+    return {"value": found.mean, "low": found.low, "high": found.high}
+
+
+def _plot(path: Path, found: Mapping[str, Row], keys: Sequence[tuple[str, str]]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, len(keys), figsize=(3.2 * len(keys), 3.6), sharey=True, squeeze=False)
+    for axis, key in zip(axes[0], keys, strict=True):
+        for place, row in enumerate(found.values()):
+            score = row.scores[key]["Mean R"].score
+            axis.plot([100 * score.low, 100 * score.high], [place, place], color="#0072b2")
+            axis.plot(
+                [100 * value for value in row.seeds[key]], [place] * len(row.seeds[key]), "o", color="#777777", ms=3
+            )
+            axis.plot([100 * score.mean], [place], "o", color="#0072b2")
+        axis.set_title(f"{key[0]}\n{key[1]}", fontsize=8)
+        axis.set_yticks(range(len(found)), found.keys())
+        axis.set_xlabel("Mean R, %")
+    axes[0][0].invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    try:
+        about = "Train with one thing changed at a time, and measure what it is worth."
+        files = ablate(toml.parse(Settings, "python -m train.ablation", about, argv))
+    except FusionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(json.dumps({name: str(path) for name, path in files.items()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
