@@ -47,8 +47,8 @@ sunlight and clouds vary, because four of the other six are one scene each."""
 LWIR = TrainSettings(
     objective="cut",
     generator=GeneratorConfig(ngf=16, n_blocks=4, norm="none", tone=9),
-    weights=Weights(adversarial=0, views=1, nce=0, edge=3, statistics=1),
-    steps=1_800,
+    weights=Weights(adversarial=0, views=1, features=0.5, nce=0, edge=3, statistics=1),
+    steps=2_400,
     batch_size=8,
     crop=256,
     learning_rate=1e-3,

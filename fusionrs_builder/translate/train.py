@@ -99,8 +99,8 @@ class TrainSettings:
         return {name: value for name, value in asdict(self).items() if name != "device"}
 
     def __post_init__(self) -> None:
-        judged = self.weights.adversarial or (self.objective == "cut" and self.weights.views)
-        if self.objective == "pix2pix" and self.weights.views:
+        judged = self.weights.adversarial or (self.objective == "cut" and (self.weights.views or self.weights.features))
+        if self.objective == "pix2pix" and (self.weights.views or self.weights.features):
             raise UsageError("pix2pix learns from pairs, and judges no whole views: leave the weight `views` out")
         if self.objective != "pix2pix" and not judged:
             raise UsageError(

@@ -75,7 +75,7 @@ def model(rest: str) -> EmbeddingModel:
 
 def _library() -> Any:
     try:
-        import open_clip  # type: ignore[import-untyped]
+        import open_clip
     except ImportError:
         raise UsageError("open_clip is not installed: pip install 'fusionrs-builder[bench]'") from None
     return open_clip

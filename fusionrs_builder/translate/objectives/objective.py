@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fusionrs_builder.translate.augment import as_filed, diff_augment
 from fusionrs_builder.translate.discriminator import ViewDiscriminator
+from fusionrs_builder.translate.feature_judge import FeatureJudge, view_features
 from fusionrs_builder.translate.image_pool import ImagePool
 from fusionrs_builder.translate.losses import edge_loss, gradient_penalty, least_squares, logistic, paired_loss
 from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
@@ -51,6 +52,8 @@ class Weights:
     Attributes:
         adversarial: least-squares GAN loss of patches.
         views: logistic GAN loss of whole views, by what there is how much of (CycleGAN, CUT).
+        features: the same by a few dozen numbers of each view, which the two-sample test of the scores sees, too
+            (CycleGAN, CUT); a generator with a norm has no use for it.
         cycle: L1 of an image and what comes back of it (CycleGAN).
         identity: L1 of an infrared image and what the generator makes of it (CycleGAN).
         nce: PatchNCE of the drawn view and its RGB image, and of an infrared image and itself (CUT).
@@ -64,6 +67,7 @@ class Weights:
 
     adversarial: float = 1.0
     views: float = 0.0
+    features: float = 0.0
     cycle: float = 10.0
     identity: float = 5.0
     nce: float = 1.0
@@ -112,6 +116,7 @@ class Objective(nn.Module, ABC):
         self.generator = ResnetGenerator(shape.generator)
         self.statistics = StatisticsLoss() if weights.statistics else None
         self.judge_views = ViewDiscriminator(max(1, shape.ndf // 2)) if weights.views else None
+        self.judge_features = FeatureJudge() if weights.features else None
 
     @abstractmethod
     def generator_losses(self, batch: Batch, rng: np.random.Generator) -> Losses:
@@ -151,26 +156,31 @@ class Objective(nn.Module, ABC):
         return 0.5 * (told + least_squares(judge(self._seen(drawn, rng)), real=False))
 
     def _mistaken_views(self, real: Tensor, drawn: Tensor, rng: np.random.Generator) -> Losses:
-        """How far the judge of whole views is from telling real from drawn."""
-        if self.judge_views is None:
-            return {}
+        """How far the judges of whole views are from telling real from drawn."""
+        losses: Losses = {}
         with torch.autocast(drawn.device.type, enabled=False):
-            seen = as_filed(real.float())
-            told = logistic(self.judge_views(seen), real=True)
-            told = told + logistic(self.judge_views(as_filed(drawn.detach().float())), real=False)
-            if rng.integers(PENALTY_EVERY) == 0:
-                told = told + PENALTY * gradient_penalty(self.judge_views, seen)
-        return {"judge views": told}
+            seen, false = as_filed(real.float()), as_filed(drawn.detach().float())
+            if self.judge_views is not None:
+                told = logistic(self.judge_views(seen), real=True) + logistic(self.judge_views(false), real=False)
+                if rng.integers(PENALTY_EVERY) == 0:
+                    told = told + PENALTY * gradient_penalty(self.judge_views, seen)
+                losses["judge views"] = told
+            if self.judge_features is not None:
+                losses["judge features"] = self.judge_features.mistakes(view_features(seen), view_features(false), rng)
+        return losses
 
     def _shaped(self, drawn: Tensor, batch: Batch) -> Losses:
         """Outlines as in the RGB image, tones and grain as in the real infrared ones."""
         losses = {}
         if self.weights.edge:
             losses["edge"] = self.weights.edge * F.relu(edge_loss(drawn, batch.visible) - OUTLINES_APART)
-        if self.judge_views is not None:
-            with torch.autocast(drawn.device.type, enabled=False):
+        with torch.autocast(drawn.device.type, enabled=False):
+            if self.judge_views is not None:
                 scores = self.judge_views(as_filed(drawn.float()))
                 losses["views"] = self.weights.views * logistic(scores, real=True)
+            if self.judge_features is not None:
+                scores = self.judge_features(view_features(as_filed(drawn.float())))
+                losses["features"] = self.weights.features * logistic(scores, real=True)
         if self.statistics is not None:
             losses["statistics"] = self.weights.statistics * self.statistics(drawn, batch.infrared)
         return losses

@@ -116,6 +116,12 @@ def test_whole_views_are_judged_beside_patches_or_instead_of_them(name):
         drawing, judging = both(alone, batch(paired=False))
         assert (set(drawing), set(judging)) == ({"views", "edge"}, {"judge views"})
         assert alone.discriminators() == [alone.judge_views]
+        numbers = made(name, Weights(adversarial=0, features=0.5, nce=0))
+        drawing, judging = both(numbers, batch(paired=False))
+        assert (set(drawing), set(judging)) == ({"features", "edge"}, {"judge features"})
+        assert numbers.discriminators() == [numbers.judge_features]
+        drawing["features"].backward()
+        assert any(parameter.grad is not None for parameter in numbers.generator.parameters())
 
 
 def test_a_judge_of_views_learns_to_tell_tones_and_textures_and_draws_the_generator_after_it():
