@@ -1,0 +1,455 @@
+"""Fine-tune a vision-language model on a release: a low-rank adapter that reads the visible and the infrared view.
+
+    python -m train.vlm --data DIR_OR_REPO --model ORG/NAME_OR_FOLDER --out RUN
+
+A row is a prompt, the views it is about and the answer. The prompts are those of the benchmark, so that what is trained
+is what is asked. RUN holds `model` (the adapter merged into the base: for `transformers serve RUN/model` and the
+benchmark's `hf-vlm:RUN/model`), `adapter` with its card, `settings.toml`, `log.jsonl` and `checkpoints`. A run that was
+killed goes on from its last whole checkpoint when it is started again.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from torch.utils.data._utils import signal_handling
+from transformers import AutoModelForImageTextToText, AutoProcessor, PrinterCallback, ProcessorMixin
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling, SFTTrainer
+
+from fusionrs_builder.benchmark.models.chat import shrunk
+from fusionrs_builder.benchmark.models.hugging_face import first_line
+from fusionrs_builder.benchmark.prompts import CAPTION_INFRARED, CAPTION_PAIR, CAPTION_VISIBLE
+from fusionrs_builder.benchmark.records import Record, Records
+from fusionrs_builder.benchmark.vqa.questions import hashed, questions
+from fusionrs_builder.cards.models import Data, Lora, Recipe, VlmFacts, vlm_card
+from fusionrs_builder.engines.progress import Progress
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.files import Files
+from fusionrs_builder.release.load import load_split
+from train import settings as config
+
+CHECKPOINTS, KEPT = "checkpoints", 2
+"""Their folder in a run, and how many stay: the last, and the one before in case that is not whole."""
+
+WHOLE = "whole.json"
+"""File of a checkpoint, written last: the records it was trained on."""
+
+WARMUP = 0.03
+"""Share of the steps in which the learning rate rises."""
+
+FREE = ("data", "out", "device", "workers", "save_every")
+"""Settings that may differ when a run goes on; of the data the records themselves are compared."""
+
+WORLD = int(os.environ.get("WORLD_SIZE", "1"))
+"""Processes that train together, a GPU each, as torchrun has it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is trained, on what and how.
+
+    Attributes:
+        data: folder of a release, or its name ORG/NAME on the Hub
+        model: to begin with: a folder or a name on the Hub, any image-text-to-text model of transformers
+        out: folder of the run
+        steps: of the optimiser
+        batch_size: rows a step, over all GPUs
+        accumulate: parts that a GPU takes its rows of a step in; more need less memory
+        learning_rate: the highest; it rises at first, then falls to nothing along a cosine
+        lora_rank: of the adapter, which stands beside every linear layer but the last
+        lora_alpha: the adapter's output is scaled by lora_alpha / lora_rank
+        modality_drop: share of the captions of records with both views that are asked of one view alone
+        questions: share of the rows that are questions made from boxes, where the release has boxes
+        save_every: steps between checkpoints
+        workers: processes that read and decode ahead of the training
+        seed: of the adapter and of all that is drawn
+        device: auto, cpu or cuda
+    """
+
+    data: str = ""
+    model: str = ""
+    out: str = ""
+    steps: int = 1000
+    batch_size: int = 8
+    accumulate: int = 1
+    learning_rate: float = 1e-4
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    modality_drop: float = 0.3
+    questions: float = 0.3
+    save_every: int = 100
+    workers: int = 0
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("data", "model", "out"):
+            if not getattr(self, name):
+                raise UsageError(f"--{name} is missing: see python -m train.vlm --help")
+        for name in ("steps", "batch_size", "accumulate", "lora_rank", "lora_alpha", "save_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} {getattr(self, name)}: 1 or more")
+        for name in ("modality_drop", "questions"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} {getattr(self, name):g}: a share, from 0 to 1")
+        if self.batch_size % (WORLD * self.accumulate):
+            raise UsageError(f"batch_size {self.batch_size}: a multiple of accumulate {self.accumulate} x {WORLD} GPUs")
+
+
+class Ask(NamedTuple):
+    """What may be asked of a record: the words, the views they are about, and the answers of which each is right."""
+
+    prompt: str
+    views: tuple[Literal["rgb", "infrared"], ...]
+    answers: Sequence[str]
+
+
+def captions(record: Record) -> list[Ask]:
+    """The captions that can be asked for: where there are both views and infrared captions, of the pair first."""
+    found = (
+        Ask(CAPTION_PAIR, ("rgb", "infrared"), record.ir_captions),
+        Ask(CAPTION_INFRARED, ("infrared",), record.ir_captions),
+        Ask(CAPTION_VISIBLE, ("rgb",), record.scene_captions),
+    )
+    return [ask for ask in found if ask.answers and all(record.key(view) is not None for view in ask.views)]
+
+
+class Rows:
+    """The rows of a whole training, in order. A row follows from its number, the settings and the records alone.
+
+    Args:
+        records: the train split.
+        settings: `seed`, `modality_drop` and `questions` of them.
+
+    Raises:
+        FusionError: no record has a caption and the views that it is about.
+    """
+
+    def __init__(self, records: Records, settings: Settings) -> None:
+        self._records, self._settings = records, settings
+        self.places = [place for place, record in enumerate(records) if captions(record)]
+        if not self.places:
+            raise FusionError(
+                f"{records.dataset}: no record of {records.split} has a caption and the view it describes: build the "
+                "release with captions (`fusionrs-build caption`), or name another as --data"
+            )
+        self._asked = questions(records, settings.seed) if settings.questions else []
+        self._epoch, self._order = -1, np.arange(0)
+
+    def row(self, number: int) -> tuple[int, Ask]:
+        """The place of the record, and what is asked, with one answer.
+
+        An epoch goes through all records in an order of its own; a question takes the place of a record's caption.
+        """
+        if self._asked and self._share(f"question|{number}") < self._settings.questions:
+            one = self._asked[self._draw(f"which|{number}") % len(self._asked)]
+            return one.place, Ask(one.prompt, ("infrared",), (one.answer,))
+        epoch, at = divmod(number, len(self.places))
+        if epoch != self._epoch:
+            order = np.random.default_rng([self._settings.seed, epoch]).permutation(len(self.places))
+            self._epoch, self._order = epoch, order
+        place = self.places[self._order[at]]
+        record: Record = self._records[place]
+        found, key = captions(record), f"{epoch}|{record.id}"
+        if len(found[0].views) == 2:
+            pair, *found = found
+            if self._share(f"drop|{key}") >= self._settings.modality_drop:
+                found = [pair]
+        ask = found[self._draw(f"view|{key}") % len(found)]
+        answer = ask.answers[self._draw(f"caption|{key}") % len(ask.answers)]
+        return place, ask._replace(answers=(answer,))
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        """As trl takes it: `prompt` and `completion`, a message each, and `images`."""
+        place, ask = self.row(number)
+        return {
+            "prompt": [{"role": "user", "content": ask.prompt}],
+            "completion": [{"role": "assistant", "content": ask.answers[0]}],
+            "images": [shrunk(self._records.picture(place, view)) for view in ask.views],
+        }
+
+    def _draw(self, what: str) -> int:
+        return hashed(self._settings.seed, what)
+
+    def _share(self, what: str) -> float:
+        return self._draw(what) / 2**64
+
+
+class Collator:
+    """Numbers of rows -> a batch. Rows longer than the context are `too_long`, and not learnt from."""
+
+    def __init__(self, rows: Rows, processor: Any, context: int) -> None:
+        self._rows, self._context = rows, context
+        # A row is never cut: that would take tokens from under its pictures.
+        self._collate = DataCollatorForVisionLanguageModeling(processor, max_length=None, completion_only_loss=True)
+
+    def __call__(self, examples: Sequence[Mapping[str, int]]) -> Any:
+        batch: Any = self._collate([self._rows[example["row"]] for example in examples])
+        batch["too_long"] = batch["attention_mask"].sum(1) > self._context
+        batch["labels"][batch["too_long"]] = -100
+        return batch
+
+
+class Fit(SFTTrainer):
+    """trl's trainer with a log and whole checkpoints, which stops where the loss is no number.
+
+    Args:
+        out: folder of the run.
+        facts: what checkpoints are marked with.
+        past: lines of the log of a run that goes on.
+        given: as trl has it; batches are those of a `Collator`.
+    """
+
+    def __init__(self, out: Path, facts: Mapping[str, str], past: Sequence[Mapping[str, Any]], **given: Any) -> None:
+        super().__init__(**given)
+        self.remove_callback(PrinterCallback)
+        self._files, self._facts, self._folder = Files(str(out)), facts, out / CHECKPOINTS
+        last = past[-1] if past else {"seconds": 0.0, "too_long": 0}
+        self._began, self.seconds, self.too_long = time.monotonic() - last["seconds"], last["seconds"], last["too_long"]
+        self.progress = Progress("train.vlm", self.args.max_steps - len(past))
+        if self.is_world_process_zero():
+            self._files.write_bytes("log.jsonl", "".join(json.dumps(line) + "\n" for line in past).encode())
+
+    def get_batch_samples(self, *args: Any, **more: Any) -> Any:
+        """As trl's.
+
+        Raises:
+            FusionError: a worker died.
+        """
+        try:
+            return super().get_batch_samples(*args, **more)
+        except (RuntimeError, OSError, EOFError) as error:
+            # What was raised in a worker that lives says so; the others come of reading from one that does not.
+            if not self.args.dataloader_num_workers or "in DataLoader worker process" in str(error):
+                raise
+            raise FusionError(f"a worker died ({first_line(error)}): run it again with fewer --workers") from error
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **more: Any) -> Any:
+        """As trl's.
+
+        Raises:
+            FusionError: it is not finite.
+        """
+        self.too_long += int(self.accelerator.gather_for_metrics(inputs.pop("too_long")).sum())
+        loss: Any = super().compute_loss(model, inputs, *args, **more)  # type: ignore[no-untyped-call]
+        if not torch.isfinite(loss):
+            raise self._diverged(f"the loss is {loss.item()} at step {self.state.global_step + 1}")
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """A line of `log.jsonl` for every step."""
+        super().log(logs, start_time)
+        if "loss" in logs and self.is_world_process_zero():
+            self.seconds = round(time.monotonic() - self._began, 1)
+            told = {name: logs[name] for name in ("loss", "mean_token_accuracy", "learning_rate", "grad_norm")}
+            line = {"step": self.state.global_step, **told, "too_long": self.too_long, "seconds": self.seconds}
+            with open(self._files.path("log.jsonl"), "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            self.progress(1)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if not all(weight.isfinite().all() for weight in model.parameters() if weight.requires_grad):
+            # A gradient was not, at a loss that was.
+            raise self._diverged(f"the weights are not finite after step {self.state.global_step}")
+        super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+        if self.is_world_process_zero():
+            self._files.write_json(f"{CHECKPOINTS}/checkpoint-{self.state.global_step}/{WHOLE}", self._facts)
+
+    def _diverged(self, what: str) -> FusionError:
+        last = last_whole(self._folder)
+        return FusionError(
+            f"{what}: train with a lower --learning-rate in another --out; "
+            + (f"the last good checkpoint is {last}" if last else "there is no checkpoint yet")
+        )
+
+    def create_model_card(self, *args: Any, **more: Any) -> None:
+        """None for a checkpoint: the card is written when the run is done."""
+
+    def _send_telemetry(self) -> None:
+        """Nobody is told."""
+
+
+def last_whole(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end."""
+    return max((path.parent for path in folder.glob(f"checkpoint-*/{WHOLE}")), key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def standing(settings: Settings, facts: Mapping[str, str]) -> tuple[Path | None, list[dict[str, Any]]]:
+    """The checkpoint to go on from, if there is one, and the log up to it.
+
+    Raises:
+        UsageError: it is of other settings or records.
+    """
+    out = Path(settings.out)
+    last = last_whole(out / CHECKPOINTS)
+    if last is None:
+        return None, []
+    changed = config.differences(settings, config.read(Settings, out / "settings.toml"), FREE)
+    if json.loads((last / WHOLE).read_text(encoding="utf-8")) != facts:
+        changed.append(f"the train split of {settings.data} holds other records than before")
+    if changed:
+        raise UsageError(f"{out} is a run of other settings: {'; '.join(changed)}: name another --out")
+    lines = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return last, [json.loads(line) for line in lines[: step_of(last)]]
+
+
+def on_gpu(settings: Settings) -> bool:
+    """Whether the device is a GPU.
+
+    Raises:
+        UsageError: there is none, or there are several and this is the only process.
+    """
+    if settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available()):
+        return False
+    if not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no GPU: give cpu")
+    if (count := torch.cuda.device_count()) > 1 and WORLD == 1:
+        raise UsageError(f"{count} GPUs: run `torchrun --nproc-per-node {count} -m ...`, or set CUDA_VISIBLE_DEVICES=0")
+    return True
+
+
+def opened(settings: Settings, cuda: bool) -> tuple[Any, Any]:
+    """The base, in bf16 on a GPU, and its processor.
+
+    Raises:
+        UsageError: it is no model of pictures and words, or cannot be loaded.
+    """
+    load: Any = AutoModelForImageTextToText.from_pretrained
+    try:
+        processor: Any = AutoProcessor.from_pretrained(settings.model)  # type: ignore[no-untyped-call]
+        if not isinstance(processor, ProcessorMixin) or not processor.chat_template:
+            raise ValueError("it has no processor of pictures and words, or no chat template")
+        dtype = torch.bfloat16 if cuda else torch.float32
+        model, told = load(settings.model, dtype=dtype, use_safetensors=True, output_loading_info=True)
+        if missing := sorted(told["missing_keys"]):  # transformers would go on with random ones
+            raise ValueError(f"its weights lack {len(missing)} tensors, such as {missing[0]}")
+    except Exception as error:  # whatever strangers' files do to their loaders
+        raise UsageError(
+            f"--model {settings.model} cannot be trained ({first_line(error)}): name an image-text-to-text model of "
+            "transformers, safetensors with a chat template"
+        ) from error
+    processor.tokenizer.pad_token = processor.tokenizer.pad_token or processor.tokenizer.eos_token
+    return model, processor
+
+
+def train(settings: Settings) -> None:
+    """Train, or go on; then write the model and its card.
+
+    Raises:
+        UsageError: the model, the device, or the settings of a run that stands do not fit.
+        FusionError: there is nothing to learn from, a picture is damaged, the loss diverges, memory is too small.
+    """
+    cuda, out = on_gpu(settings), Path(settings.out)
+    split = load_split(settings.data, "train")
+    records = Records(split, Path(settings.data).resolve().name, "train")
+    facts = {"records_sha256": records.sha256}
+    last, past = standing(settings, facts)
+    rows = Rows(records, settings)
+    model, processor = opened(settings, cuda)
+    Files(settings.out).write_bytes("settings.toml", config.as_toml(settings).encode())
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
+    count = settings.steps * settings.batch_size
+    fit = Fit(
+        out, facts, past, model=model, processing_class=processor, data_collator=Collator(rows, processor, context),
+        # By the column `images` trl knows a set of pictures; the collator reads them.
+        train_dataset=Dataset.from_dict({"row": range(count), "images": [[]] * count}),
+        peft_config=LoraConfig(
+            r=settings.lora_rank, lora_alpha=settings.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM",
+        ),
+        args=SFTConfig(
+            output_dir=str(out / CHECKPOINTS), max_steps=settings.steps, seed=settings.seed,
+            per_device_train_batch_size=settings.batch_size // (WORLD * settings.accumulate),
+            gradient_accumulation_steps=settings.accumulate, train_sampling_strategy="sequential",
+            learning_rate=settings.learning_rate, lr_scheduler_type="cosine",
+            warmup_steps=round(WARMUP * settings.steps),
+            max_length=None,
+            use_cpu=not cuda, bf16=cuda, gradient_checkpointing=cuda,
+            use_cache=True,  # in the configuration that is saved
+            save_steps=settings.save_every, save_total_limit=KEPT, logging_steps=1, report_to="none", disable_tqdm=True,
+            remove_unused_columns=False, dataloader_num_workers=settings.workers, dataloader_pin_memory=cuda,
+        ),
+    )  # fmt: skip
+    signal_handling._SIGCHLD_handler_set = True  # torch's own raises amid whatever runs when a worker dies
+    try:
+        with fit.progress:
+            fit.train(resume_from_checkpoint=str(last) if last else None)
+    except torch.OutOfMemoryError as error:
+        raise FusionError(f"out of memory ({first_line(error)}): give a larger --accumulate") from error
+    if fit.is_world_process_zero():
+        write(fit, processor, settings, rows, split, records)
+
+
+def write(fit: Fit, processor: Any, settings: Settings, rows: Rows, split: Any, records: Records) -> None:
+    """The adapter with its card, then the adapter merged into the base; each appears whole."""
+    out, adapted = Path(settings.out), fit.accelerator.unwrap_model(fit.model)
+    lora, licences = adapted.peft_config["default"], split["license"]
+    ask = max((captions(records[place])[0] for place in rows.places), key=lambda one: len(one.views))
+    gpus = f"{WORLD} x {torch.cuda.get_device_name()}" if fit.args.bf16 else ""
+    card = vlm_card(
+        VlmFacts(
+            name=out.resolve().name,
+            license="not stated",
+            base_model=settings.model,
+            data=Data(
+                name=records.dataset,
+                repo_id="" if Path(settings.data).exists() else settings.data,
+                split_sha256=hashlib.sha256("".join(f"{record.id}\n" for record in records).encode()).hexdigest(),
+                origins=Counter(records[place].ir_origin or "" for place in rows.places),
+                licences=Counter(licences[place] or "" for place in rows.places),
+            ),
+            recipe=Recipe(
+                losses={"next token of the answer": 1.0}, steps=settings.steps, batch_size=settings.batch_size,
+                learning_rate=settings.learning_rate, precision="bf16" if fit.args.bf16 else "fp32",
+                seed=settings.seed, hardware=gpus, seconds=fit.seconds,
+                settings={name: value for name, value in asdict(settings).items() if name not in FREE},
+            ),
+            lora=Lora(rank=lora.r, alpha=lora.lora_alpha, targets=sorted(lora.target_modules)),
+            views=["ir" if view == "infrared" else "rgb" for view in ask.views],
+            prompt=ask.prompt,
+            limits=[f"{fit.too_long} rows were longer than its context, and not learnt from."] * bool(fit.too_long),
+        )
+    )  # fmt: skip
+    for name in ("adapter", "model"):
+        temporary = out / f".tmp-{name}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        (adapted if name == "adapter" else adapted.merge_and_unload()).save_pretrained(temporary)
+        processor.save_pretrained(temporary)
+        if name == "adapter":
+            (temporary / "README.md").write_text(card, encoding="utf-8")
+        shutil.rmtree(out / name, ignore_errors=True)
+        temporary.rename(out / name)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code: 0; 1 where the work could not be done, 2 where the call is wrong."""
+    try:
+        settings = config.parse(Settings, "python -m train.vlm", str(__doc__).partition("\n")[0], argv)
+        train(settings)
+    except FusionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    if not int(os.environ.get("RANK", "0")):
+        of, tuned = f"--data {settings.data} --model hf-vlm:{settings.model}", f"hf-vlm:{settings.out}/model"
+        print(f"done; beside its base: fusionrs-build benchmark captioning {of} --model {tuned}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
