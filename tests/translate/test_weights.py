@@ -79,8 +79,8 @@ def test_lwir_small_is_nearer_to_thermal_frames_than_grey(samples, tmp_path):
     result = unpaired(contestants, read(ws, visible), read(ws, frames), window([*visible, *frames]))
     assert result["closer"]["gray"]["closer"] >= 5
     assert result["scores"]["lwir-small"]["c2st"]["mean"] < result["scores"]["gray"]["c2st"]["mean"]
-    records = list(read(ws, visible[:12]))
+    records = list(read(ws, visible))
     assert np.mean([structure(drawer.translate(r.rgb.transpose(2, 0, 1)[None])[0, 0], r.rgb) for r in records]) >= 0.8
-    flips, jumps = zip(*(overlaps(drawer, record.rgb) for record in records), strict=True)
+    flips, jumps = zip(*(overlaps(drawer, record.rgb) for record in records[:12]), strict=True)
     assert np.mean(flips) == 0
     assert np.mean(jumps) < 2  # levels; of nir-small, whose norm sees the whole tile, 20
