@@ -25,9 +25,12 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from fusionrs_builder.benchmark.models.trained import MODEL
+from fusionrs_builder.cards.models import Recipe
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.translate import snapshot
 from train import settings as toml
+from train.card import CURVES, draw_curves, write_clip_card
 from train.data import Loader
 from train.gradient_cache import cached_backward
 from train.loss import Rows, Terms, gathered, trimodal
@@ -35,7 +38,7 @@ from train.samples import Batch, DataSettings
 from train.towers import Towers
 from train.validate import validate
 
-SETTINGS, LOG = "settings.toml", "log.jsonl"
+SETTINGS, LOG, BOARD = "settings.toml", "log.jsonl", "tensorboard"
 
 MAY_DIFFER = ("out", "workers", "chunk", "device", "data")
 """Settings that a run may be gone on with under other values; none of them changes what is learnt."""
@@ -135,6 +138,7 @@ class Training:
             _groups(self.towers, settings.weight_decay), lr=settings.learning_rate, betas=(0.9, 0.98), eps=1e-6
         )
         self.terms = Terms(settings.rgb_text, settings.ir_text, settings.rgb_ir, settings.fused_text)
+        self.board: Any = None
         self.start = _copied(self.towers) if settings.start_share else None
         self.kept = _copied(self.towers) if settings.ema else None
         self.too_long = 0
@@ -146,7 +150,11 @@ class Training:
         Raises:
             FusionError: the loss is not finite, or the data are broken.
         """
+        from torch.utils.tensorboard import SummaryWriter  # seconds to import
+
         settings, started = self.settings, time.perf_counter()
+        if self.rank == 0:
+            self.board = SummaryWriter(self.out / BOARD, purge_step=self.step)
         for batch in self._batches():
             terms = self._one(batch)
             if not all(math.isfinite(value) for value in terms.values()):
@@ -238,6 +246,9 @@ class Training:
     def _tell(self, facts: dict[str, Any]) -> None:
         if self.rank == 0:
             snapshot.append(self.out / LOG, {"step": self.step, **facts})
+            for kind in ("terms", "validation"):
+                for name, value in facts.get(kind, {}).items():
+                    self.board.add_scalar(f"{kind}/{name}", value, self.step)
             if self.step % 20 == 0 or "terms" not in facts:
                 print(json.dumps({"step": self.step, **facts}), file=sys.stderr, flush=True)
 
@@ -284,6 +295,19 @@ class Training:
         if self.rank == 0:
             self.towers.load_state_dict(self._final())
             self.towers.save(self.out)
+            draw_curves(self.out / LOG, self.out / CURVES)
+            settings = self.settings
+            long = f"{self.too_long} captions of a training of {self.step} steps were longer than its context, and cut."
+            write_clip_card(
+                self.out / MODEL, settings.data, self.towers.arch, settings.towers, settings.pretrained,
+                Recipe(
+                    losses={name: weight for name, weight in asdict(self.terms).items() if weight},
+                    steps=settings.steps, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
+                    precision="bf16" if self.device.type == "cuda" else "fp32", seed=settings.seed,
+                    settings={name: value for name, value in asdict(settings).items() if name not in MAY_DIFFER},
+                ),
+                [long] * bool(self.too_long),
+            )  # fmt: skip
 
 
 def _groups(towers: torch.nn.Module, decay: float) -> list[dict[str, Any]]:

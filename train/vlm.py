@@ -8,13 +8,11 @@ benchmark's `hf-vlm:RUN/model`), `adapter` with its card, `settings.toml`, `log.
 killed goes on from its last whole checkpoint when it is started again.
 """
 
-import hashlib
 import json
 import os
 import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,12 +32,13 @@ from fusionrs_builder.benchmark.models.hugging_face import first_line
 from fusionrs_builder.benchmark.prompts import CAPTION_INFRARED, CAPTION_PAIR, CAPTION_VISIBLE
 from fusionrs_builder.benchmark.records import Record, Records
 from fusionrs_builder.benchmark.vqa.questions import hashed, questions
-from fusionrs_builder.cards.models import Data, Lora, Recipe, VlmFacts, vlm_card
+from fusionrs_builder.cards.models import Lora, Recipe, VlmFacts, vlm_card
 from fusionrs_builder.engines.progress import Progress
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import Files
 from fusionrs_builder.release.load import load_split
 from train import settings as config
+from train.card import data_facts
 
 CHECKPOINTS, KEPT = "checkpoints", 2
 """Their folder in a run, and how many stay: the last, and the one before in case that is not whole."""
@@ -407,12 +406,11 @@ def write(fit: Fit, processor: Any, settings: Settings, rows: Rows, split: Any, 
             name=out.resolve().name,
             license="not stated",
             base_model=settings.model,
-            data=Data(
-                name=records.dataset,
-                repo_id="" if Path(settings.data).exists() else settings.data,
-                split_sha256=hashlib.sha256("".join(f"{record.id}\n" for record in records).encode()).hexdigest(),
-                origins=Counter(records[place].ir_origin or "" for place in rows.places),
-                licences=Counter(licences[place] or "" for place in rows.places),
+            data=data_facts(
+                settings.data,
+                [record.id for record in records],
+                (records[place].ir_origin for place in rows.places),
+                (licences[place] for place in rows.places),
             ),
             recipe=Recipe(
                 losses={"next token of the answer": 1.0}, steps=settings.steps, batch_size=settings.batch_size,

@@ -137,14 +137,16 @@ class ModelFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipFacts(ModelFacts):
-    """What the card of a CLIP tells: one image tower for visible and infrared views, one for texts.
+    """What the card of a CLIP tells.
 
     Attributes:
         architecture: its name in open_clip.
+        two_towers: whether infrared views have an image tower of their own, in the folder `infrared`.
         frozen: towers that were left as they were, `image` or `text`.
     """
 
     architecture: str
+    two_towers: bool = False
     frozen: Sequence[Literal["image", "text"]] = ()
 
 

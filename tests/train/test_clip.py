@@ -57,6 +57,10 @@ def test_the_loss_falls_and_the_run_is_a_model_of_the_benchmark(settings: Settin
     picture = Image.fromarray(np.zeros((40, 50, 3), np.uint8))
     assert encoders.images([picture]).shape == encoders.texts(["a scene"]).shape == (1, 16)
     assert encoders.infrared is None and not model.two_towers
+    card = (Path(settings.out) / "model" / "README.md").read_text()
+    assert "little" in card and "rgb_ir" in card and "visible and infrared views alike" in card
+    assert (Path(settings.out) / "curves.png").stat().st_size > 5000
+    assert list((Path(settings.out) / "tensorboard").glob("events.*"))
 
 
 @pytest.mark.parametrize("towers", ["shared", "lora", "separate"])
@@ -123,6 +127,7 @@ def test_towers_of_two_encoders_see_infrared_by_their_own(settings: Settings) ->
         encoders = model.open("cpu")
         picture = [Image.fromarray(np.full((32, 32, 3), 90, np.uint8))]
         assert model.two_towers and encoders.infrared is not None
+        assert "that of the model in `infrared`" in (Path(settings.out) / "model" / "README.md").read_text()
         assert not np.allclose(encoders.images(picture), encoders.infrared(picture), atol=1e-4)
 
 
