@@ -40,11 +40,13 @@ bench: $(STAMP) $(PEER) $(DISTILABEL) $(CLIP_BENCHMARK)  ## speed, as ratios; on
 	$(RUN)python -m benchmarks.release_read
 	$(RUN)python -m benchmarks.caption_metrics
 	$(RUN)python -m benchmarks.recall --peer $(PEERS)/clip_benchmark
+	$(RUN)python -m benchmarks.loader
 	$(RUN)python -m benchmarks.table --plot docs/benchmark.png
 
 scores: $(STAMP)  ## what the translators are worth against measured infrared; about an hour
 	$(RUN)python -m benchmarks.translators
 	$(RUN)python -m benchmarks.unseen
+	$(RUN)python -m benchmarks.second_witness
 
 gpu: $(STAMP)  ## the checks that need a GPU, and the training of the translators that come with the package
 	$(RUN)python -m benchmarks.translate --device cuda --images 4096

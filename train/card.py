@@ -34,7 +34,14 @@ def data_facts(data: str, ids: Sequence[str], origins: Iterable[str | None], lic
 
 
 def write_clip_card(
-    folder: Path, data: str, architecture: str, towers: str, base: str, recipe: Recipe, limits: Sequence[str]
+    folder: Path,
+    data: str,
+    architecture: str,
+    towers: str,
+    base: str,
+    recipe: Recipe,
+    limits: Sequence[str],
+    saw_infrared: bool = True,
 ) -> None:
     """Write the card of a CLIP beside its weights.
 
@@ -46,6 +53,7 @@ def write_clip_card(
         base: tag or file of the weights that it began with; empty: none.
         recipe: of the training.
         limits: sentences of Markdown.
+        saw_infrared: whether infrared views were learnt from, and no control or none at all.
     """
     rows = load_split(data, "train", config="text")
     text = clip_card(
@@ -53,7 +61,7 @@ def write_clip_card(
             name=folder.resolve().parent.name,
             license="not stated",
             base_model=base and f"{architecture} {base} of open_clip",
-            data=data_facts(data, rows["id"], rows["ir_origin"], rows["license"]),
+            data=data_facts(data, rows["id"], rows["ir_origin"] if saw_infrared else (), rows["license"]),
             recipe=recipe,
             architecture=architecture,
             two_towers=towers != "shared",

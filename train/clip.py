@@ -40,7 +40,7 @@ from train.validate import validate
 
 SETTINGS, LOG, BOARD = "settings.toml", "log.jsonl", "tensorboard"
 
-MAY_DIFFER = ("out", "workers", "chunk", "device", "data")
+MAY_DIFFER = ("out", "workers", "chunk")
 """Settings that a run may be gone on with under other values; none of them changes what is learnt."""
 
 
@@ -108,6 +108,16 @@ class Settings:
     device: str = "auto"
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        least = {"batch_size": 2, "chunk": 0, "steps": 1, "lora_rank": 1, "image_size": 0, "workers": 0, "warmup": 0,
+                 "validate_every": 0, "save_every": 1, "learning_rate": 0, "weight_decay": 0}  # fmt: skip
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise UsageError(f"{name} = {getattr(self, name)}: give {value} or more")
+        for name in ("ema", "start_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} = {getattr(self, name)}: give 0 or more, and less than 1")
+
 
 class Training:
     """The networks, what trains them, and where it is.
@@ -126,6 +136,8 @@ class Training:
             settings.loss == "siglip",
         ).to(self.device)  # fmt: skip
         self.network: Any = self.towers if world == 1 else DistributedDataParallel(self.towers)
+        if settings.chunk and self._sees_the_batch():
+            raise UsageError("--chunk: this architecture has batch normalisation, which must see the whole batch")
         size = self.towers.size
         self.loader = Loader(
             DataSettings(
@@ -154,14 +166,15 @@ class Training:
 
         settings, started = self.settings, time.perf_counter()
         if self.rank == 0:
-            self.board = SummaryWriter(self.out / BOARD, purge_step=self.step)
+            self.board = SummaryWriter(self.out / BOARD, purge_step=self.step + 1)
         for batch in self._batches():
             terms = self._one(batch)
             if not all(math.isfinite(value) for value in terms.values()):
                 good = (self.step - 1) // settings.save_every * settings.save_every
+                stands = f"the state of step {good} stands in" if good else "no state stands in"
                 raise FusionError(
-                    f"step {self.step}: the loss is not finite ({terms}); the state of step {good} stands in "
-                    f"{self.out}: lower --learning-rate, into another --out, or look at the data"
+                    f"step {self.step}: the loss or its gradient is not finite ({terms}); {stands} {self.out}: lower "
+                    "--learning-rate, into another --out, or look at the data"
                 )
             self._tell(
                 {"terms": terms, "scale": float(self.towers.scale.detach()), "lr": self.optimiser.param_groups[0]["lr"]}
@@ -194,19 +207,11 @@ class Training:
         )
         rows = rows.gathered()
         self.optimiser.zero_grad(set_to_none=True)
-        try:
-            terms = self._backward(views, rows)
-        except torch.OutOfMemoryError:
-            if self.chunk == 1 or self.world > 1:
-                raise FusionError(
-                    "out of memory: give a smaller --chunk, which changes nothing but memory and time"
-                ) from None
-            self.chunk = max(1, (self.chunk or len(batch.ids)) // 2)
-            self._tell({"out_of_memory": f"rows are embedded {self.chunk} at a time from here on"})
-            torch.cuda.empty_cache()
-            self.optimiser.zero_grad(set_to_none=True)
-            terms = self._backward(views, rows)
-        if terms and all(math.isfinite(value) for value in terms.values()):
+        terms = self._fitting(views, rows)
+        norm = torch.nn.utils.clip_grad_norm_(self.towers.parameters(), math.inf)
+        if not norm.isfinite():
+            terms = {**terms, "gradient": float(norm)}
+        elif terms:
             self.optimiser.step()
             self.towers.clamp()
         self.step += 1
@@ -216,6 +221,27 @@ class Training:
                     if tensor.is_floating_point():
                         self.kept[name].lerp_(tensor, 1 - self.settings.ema)
         return terms
+
+    def _fitting(self, views: dict[str, Tensor], rows: Rows) -> dict[str, float]:
+        """`_backward`, by fewer rows at a time where memory is out, once and for all."""
+        for _ in range(2):
+            try:
+                return self._backward(views, rows)
+            except torch.OutOfMemoryError:
+                if self.world > 1 or self._sees_the_batch():
+                    break  # ranks must go on alike; and batch normalisation sees the whole batch
+            # Only here the failed graph is gone: an exception that is handled holds it.
+            self.chunk = max(1, (self.chunk or len(views["rgb"])) // 2)
+            self._tell({"out_of_memory": f"rows are embedded {self.chunk} at a time from here on"})
+            torch.cuda.empty_cache()
+            self.optimiser.zero_grad(set_to_none=True)
+        raise FusionError(
+            f"{self.out}: out of memory: give a smaller --chunk (it is {self.chunk}), or a smaller --batch-size"
+        )
+
+    def _sees_the_batch(self) -> bool:
+        kinds = (torch.nn.modules.batchnorm._BatchNorm,)
+        return any(isinstance(layer, kinds) for layer in self.towers.modules())
 
     def _backward(self, views: dict[str, Tensor], rows: Rows) -> dict[str, float]:
         size = self.chunk or len(views["rgb"])
@@ -231,7 +257,10 @@ class Training:
         def loss(embeddings: Any) -> dict[str, Tensor]:
             whole = {name: gathered(each) for name, each in embeddings.items()}
             bias = getattr(self.towers.clip, "logit_bias", None)
-            return trimodal(whole, rows, self.terms, self.settings.loss, self.towers.scale, bias)
+            terms = trimodal(whole, rows, self.terms, self.settings.loss, self.towers.scale, bias)
+            # DistributedDataParallel waits for a gradient of every parameter, of those that no term uses too.
+            unused = sum(each.sum() for each in whole.values()) + (0 if bias is None else bias)
+            return {name: term + 0 * unused if n == 0 else term for n, (name, term) in enumerate(terms.items())}
 
         chunks = [chunk(start) for start in range(0, len(views["rgb"]), size)]
         return cached_backward(chunks, loss, nullcontext if self.world == 1 else self.network.no_sync)
@@ -290,6 +319,11 @@ class Training:
                 held.update({name: tensor.to(self.device) for name, tensor in found.items()})
         snapshot.history(self.out / LOG, self.step)
 
+    def close(self) -> None:
+        """Write what TensorBoard still holds."""
+        if self.board is not None:
+            self.board.close()
+
     def finish(self) -> None:
         """Write `model/`, with the weights that are kept."""
         if self.rank == 0:
@@ -297,7 +331,7 @@ class Training:
             self.towers.save(self.out)
             draw_curves(self.out / LOG, self.out / CURVES)
             settings = self.settings
-            long = f"{self.too_long} captions of a training of {self.step} steps were longer than its context, and cut."
+            long = f"{self.too_long} of the captions drawn in {self.step} steps were longer than its context, and cut."
             write_clip_card(
                 self.out / MODEL, settings.data, self.towers.arch, settings.towers, settings.pretrained,
                 Recipe(
@@ -307,11 +341,12 @@ class Training:
                     settings={name: value for name, value in asdict(settings).items() if name not in MAY_DIFFER},
                 ),
                 [long] * bool(self.too_long),
+                settings.infrared == "infrared" and any((settings.ir_text, settings.rgb_ir, settings.fused_text)),
             )  # fmt: skip
 
 
 def _groups(towers: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Parameters with weight decay, and those without: norms, biases, the scale, class and position embeddings."""
+    """Parameters with weight decay, and those without: norms, biases, the scale, the class embedding."""
     bare = [each for each in towers.parameters() if each.requires_grad and each.ndim < 2]
     matrices = [each for each in towers.parameters() if each.requires_grad and each.ndim >= 2]
     return [{"params": matrices, "weight_decay": decay}, {"params": bare, "weight_decay": 0.0}]
@@ -361,11 +396,13 @@ def _seed(seed: int) -> None:
 
 
 def device_of(device: str) -> torch.device:
-    if device != "auto":
-        return torch.device(device)
-    return (
-        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
-    )
+    """The torch device of a setting, that of this rank among GPUs."""
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if chosen != "cuda":
+        return torch.device(chosen)
+    found = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    torch.cuda.set_device(found)
+    return found
 
 
 def train(settings: Settings) -> None:
@@ -385,13 +422,16 @@ def train(settings: Settings) -> None:
         if changed := toml.differences(settings, before, MAY_DIFFER):
             raise UsageError(f"{out} holds a run of other settings ({'; '.join(changed)}): name another --out")
     if world > 1:
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        torch.distributed.init_process_group("nccl" if device_of(settings.device).type == "cuda" else "gloo")
     training = Training(settings, rank, world)
     if rank == 0:  # only now: settings that are wrong leave no run behind
         out.mkdir(parents=True, exist_ok=True)
         (out / SETTINGS).write_text(toml.as_toml(settings), encoding="utf-8")
     training.resume()
-    training.run()
+    try:
+        training.run()
+    finally:
+        training.close()
     training.finish()
     if world > 1:
         torch.distributed.destroy_process_group()

@@ -1,6 +1,7 @@
 """A CLIP of open_clip with an encoder of infrared views: the same one, with low-rank additions, or one of their own."""
 
 import copy
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -66,16 +67,23 @@ class Towers(nn.Module):
         if config is None:
             raise UsageError(f"--arch {arch}: open_clip has no such architecture; `open_clip.list_models()` lists them")
         started = {"init_logit_scale": torch.tensor(SCALE).log().item(), "init_logit_bias": BIAS} if sigmoid else {}
+        # open_clip only warns of weights that were trained with another activation than the architecture's.
+        tag = (open_clip.get_pretrained_cfg(arch, pretrained) if pretrained else None) or {}
+        quick = bool(tag.get("quick_gelu") or config.get("quick_gelu"))
         try:
             self.clip = open_clip.create_model(
                 arch, pretrained or None, force_image_size=image_size or None, require_pretrained=bool(pretrained),
-                pretrained_text=False, **started,
+                pretrained_text=False, force_quick_gelu=quick, **started,
             )  # fmt: skip
         except (RuntimeError, OSError, ValueError, KeyError) as error:
             said = " ".join(str(error).split())[:300]
             raise UsageError(f"--arch {arch} --pretrained {pretrained}: cannot be loaded: {said}") from None
         self.kind, self.arch = kind, arch
-        self.config = {**config, **started}
+        if sigmoid and pretrained and "init_logit_bias" not in config:  # the weights know no bias: it would be 0
+            with torch.no_grad():
+                self.clip.logit_scale.fill_(started["init_logit_scale"])
+                self.clip.logit_bias.fill_(BIAS)
+        self.config = {**config, **started, "quick_gelu": quick}
         if image_size:
             self.config["vision_cfg"] = {**config["vision_cfg"], "image_size": image_size}
         seen = open_clip.get_model_preprocess_cfg(self.clip)
@@ -124,15 +132,20 @@ class Towers(nn.Module):
 
         The benchmark measures both as `train:FOLDER`.
         """
-        visible, thermal = self.clip.visual, self.infrared
+        own = visible = self.clip.visual
+        thermal = self.infrared
         if self.kind == "lora":
-            thermal = copy.deepcopy(visible).merge_and_unload()
-            visible = visible.unload()
-        for place, visual in ((folder / MODEL, visible), (folder / MODEL / INFRARED, thermal)):
+            thermal = copy.deepcopy(own).merge_and_unload()
+            visible = copy.deepcopy(own).unload()
+        whole = folder / f".tmp-{MODEL}"
+        shutil.rmtree(whole, ignore_errors=True)
+        for place, visual in ((whole, visible), (whole / INFRARED, thermal)):
             if visual is not None:
                 self.clip.visual = visual
                 _write(place, self.clip, self.config)
-        self.clip.visual = visible
+        self.clip.visual = own
+        shutil.rmtree(folder / MODEL, ignore_errors=True)
+        whole.rename(folder / MODEL)
 
 
 def _with_lora(visual: nn.Module, rank: int) -> Any:

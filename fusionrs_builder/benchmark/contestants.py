@@ -1,7 +1,7 @@
 """What a spec stands for in a run: how a model of each kind is measured, on the tasks that it can do."""
 
+import contextlib
 import importlib.metadata
-import json
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ from fusionrs_builder.benchmark.tasks import (
     retrieval,
     vqa,
 )
-from fusionrs_builder.errors import UsageError
+from fusionrs_builder.errors import FusionError, UsageError
 
 BY_EMBEDDING: frozenset[Task] = frozenset(("retrieval", "classification"))
 """Tasks of models that embed pictures and texts."""
@@ -105,16 +105,19 @@ class Contestants:
         asked = text_specs.text_model(spec, self._store)
         return lambda: self._answered(asked)
 
-    def save(self, found: Result, facts: Mapping[str, Any]) -> Path:
+    def place(self, found: Result, facts: Mapping[str, Any]) -> Path:
+        """The file of a result."""
+        return self.out / results.file_name(found.as_dict({**self._facts, **facts}))
+
+    def save(self, found: Result, facts: Mapping[str, Any]) -> None:
         """Write a result, with the timing of the run that did the work where this one had it all from the cache."""
-        whole = {**self._facts, **facts}
-        path = self.out / results.file_name(found.as_dict(whole))
+        whole, path = {**self._facts, **facts}, self.place(found, facts)
         if not whole.get("encoded") and path.is_file():
-            before = json.loads(path.read_text(encoding="utf-8"))
-            whole |= {
-                key: before[key] for key in TIMING if key in before and before.get("identity") == whole.get("identity")
-            }
-        return results.save(self.out, found, whole)
+            with contextlib.suppress(FusionError):  # damaged: it is written anew
+                before = results.read(path)
+                if all(before.get(key) == whole.get(key) for key in ("identity", "device", "versions")):
+                    whole |= {key: before[key] for key in TIMING if key in before}
+        results.save(self.out, found, whole)
 
     @cached_property
     def _facts(self) -> dict[str, Any]:

@@ -37,9 +37,10 @@ def run(data: Data, models: Sequence[str], settings: Settings, out: Path, cache:
     for spec, measuring in zip(models, jobs, strict=True):
         before = len(written)
         for found, facts in measuring():
-            path = contestants.save(found, facts)
+            path = contestants.place(found, facts)
             if path in written:
                 raise FusionError(f"{written[path]} and {spec} have one name in results: measure them into two folders")
+            contestants.save(found, facts)
             written[path] = spec
             main = found.estimates[found.headline].score
             say(

@@ -12,7 +12,7 @@ from fusionrs_builder.cli import options
 from fusionrs_builder.cli.build import _examples
 
 MODELS = (
-    "open_clip:ARCH[/TAG_OR_FILE], hf:ORG/NAME, python:MODULE:FUNCTION, embeddings:FILE.npz; in words: "
+    "open_clip:ARCH[/TAG_OR_FILE], hf:ORG/NAME, python:MODULE:FUNCTION, train:RUN, embeddings:FILE.npz; in words: "
     "chat:BASE_URL#MODEL, hf-vlm:ORG/NAME, predictions:FILE.jsonl; controls: random, majority, copy-nearest; repeatable"
 )
 

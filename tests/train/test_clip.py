@@ -160,7 +160,9 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_state(
         return {name: float("nan") for name in found} if self.step == 5 else found
 
     monkeypatch.setattr(clip.Training, "_backward", broken)
-    with pytest.raises(FusionError, match=r"step 6: the loss is not finite .* the state of step 4 stands in"):
+    with pytest.raises(
+        FusionError, match=r"step 6: the loss or its gradient is not .* the state of step 4 stands"
+    ):
         train(settings)
     assert not (Path(settings.out) / "model").exists()
 
@@ -178,6 +180,63 @@ def test_out_of_memory_halves_the_rows_once_and_says_so(settings: Settings, monk
     assert [line["out_of_memory"] for line in told(settings.out) if "out_of_memory" in line] == [
         "rows are embedded 4 at a time from here on"
     ]
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backward = clip.Training._backward
+
+    def broken(self, views, rows):
+        found = backward(self, views, rows)
+        if self.step == 3:
+            next(iter(self.towers.parameters())).grad.view(-1)[0] = float("inf")
+        return found
+
+    monkeypatch.setattr(clip.Training, "_backward", broken)
+    with pytest.raises(FusionError, match=r"step 4: the loss or its gradient is not finite .* the state of step 2"):
+        train(settings)
+
+
+def test_memory_that_stays_out_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self, views, rows):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(clip.Training, "_backward", full)
+    with pytest.raises(FusionError, match=r"out of memory: give a smaller --chunk \(it is 2\)"):
+        train(settings)
+
+
+@pytest.mark.parametrize("towers", ["shared", "separate"])
+def test_two_processes_learn_as_one(settings: Settings, towers: str, tmp_path: Path) -> None:
+    """Infrared enters no term: its tower must not hold up the others."""
+    one = replace(settings, towers=towers, ir_text=0.0, rgb_ir=0.0, steps=4, augment=False)
+    train(replace(one, out=str(tmp_path / "one")))
+    given = {"data": one.data, "out": one.out, "arch": one.arch, "batch-size": 8, "steps": 4, "save-every": 2,
+             "workers": 0, "warmup": 2, "device": "cpu", "towers": towers, "ir-text": 0, "rgb-ir": 0}  # fmt: skip
+    flags = [part for name, value in given.items() for part in (f"--{name}", str(value))]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launch, "-m", "train.clip", *flags, "--no-augment"],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    whole, other = weights(str(tmp_path / "one")), weights(one.out)
+    for name in whole:
+        assert torch.allclose(whole[name], other[name], atol=2e-3), name
+
+
+@pytest.mark.parametrize("change", [{"save_every": 0}, {"chunk": -1}, {"ema": 1.5}, {"steps": 0}, {"start_share": 1.0}])
+def test_numbers_out_of_range_are_told(settings: Settings, change: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=next(iter(change))):
+        replace(settings, **change)
+
+
+def test_batch_normalisation_must_see_the_whole_batch(settings: Settings, tmp_path: Path) -> None:
+    resnet = {**ARCH, "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None}}
+    (tmp_path / "resnet.json").write_text(json.dumps(resnet))
+    with pytest.raises(UsageError, match="--chunk: this architecture has batch normalisation"):
+        train(replace(settings, arch=str(tmp_path / "resnet.json"), chunk=2))
 
 
 def test_other_settings_do_not_go_on_with_a_run(settings: Settings) -> None:

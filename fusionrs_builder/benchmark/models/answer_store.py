@@ -5,6 +5,7 @@ import hashlib
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from fusionrs_builder.errors import FusionError
 
 WAIT_S = 60.0
 """For another process that holds the file."""
+
+PAUSE_S = 0.05
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -41,9 +44,21 @@ class AnswerStore:
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
-            self._base.execute("PRAGMA journal_mode = WAL")
+            self._switch_to_wal()
             self._base.execute("PRAGMA synchronous = FULL")  # NORMAL loses the last commits when the power goes
             self._base.execute(TABLE)
+
+    def _switch_to_wal(self) -> None:
+        """Only here SQLite does not wait for another process by itself, which may be switching the same file."""
+        for _ in range(int(WAIT_S / PAUSE_S)):
+            try:
+                self._base.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                time.sleep(PAUSE_S)
+        self._base.execute("PRAGMA journal_mode = WAL")
 
     def close(self) -> None:
         self._base.close()

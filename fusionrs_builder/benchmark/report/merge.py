@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite
+from math import isclose, isfinite, isnan
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -28,8 +28,8 @@ ORIGINS = ("measured", "translated", "-")
 NUMBERS = ("headline", "n", "metrics", "intervals", "counts")
 """What a measurement finds. How long it took, and on what, may differ."""
 
-DIGITS = 5
-"""To which two runs of a measurement must agree: processors and libraries round otherwise."""
+APART = 1e-5
+"""How far two runs of a measurement may be apart: processors and libraries round otherwise."""
 
 KEYS = {"format", "protocol", "task", "resampled"}
 """By which a JSON file is known for a result."""
@@ -115,7 +115,7 @@ def merged(paths: Sequence[Path]) -> list[dict[str, Any]]:
         saved = _checked(path)
         key = tuple(saved[name] for name in MEASUREMENT)
         other, before = found.setdefault(key, (saved, path))
-        if _numbers(saved) != _numbers(other):
+        if not _alike([saved[name] for name in NUMBERS], [other[name] for name in NUMBERS]):
             raise FusionError(
                 f"{before} ({_where(other)}) and {path} ({_where(saved)}) are the same measurement of {saved['model']} "
                 "with different numbers: leave one of them out"
@@ -172,17 +172,15 @@ def _fullness(saved: Mapping[str, Any]) -> tuple[int, str]:
     return (saved.get("leakage") or {}).get("records", 0), _text(saved)
 
 
-def _numbers(saved: Mapping[str, Any]) -> str:
-    """What a measurement found, to `DIGITS`; in JSON a number that is none equals itself."""
-
-    def rounded(value: Any) -> Any:
-        if isinstance(value, float):
-            return round(value, DIGITS) + 0.0  # of -0.0
-        if isinstance(value, dict):
-            return {key: rounded(one) for key, one in value.items()}
-        return [rounded(one) for one in value] if isinstance(value, list) else value
-
-    return json.dumps({key: rounded(saved[key]) for key in NUMBERS}, sort_keys=True)
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same but for `APART`; a number that is none is like itself."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return isclose(one, other, rel_tol=0, abs_tol=APART) or (isnan(one) and isnan(other))
+    return bool(one == other)
 
 
 def _where(saved: Mapping[str, Any]) -> str:

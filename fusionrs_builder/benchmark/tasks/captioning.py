@@ -25,7 +25,7 @@ from fusionrs_builder.benchmark.metrics.rouge import rouge_l
 from fusionrs_builder.benchmark.metrics.tokens import tokenise
 from fusionrs_builder.benchmark.models.model import Answer, Answers, Question, TextModel
 from fusionrs_builder.benchmark.prompts import CAPTION_INFRARED, CAPTION_PAIR, CAPTION_VISIBLE
-from fusionrs_builder.benchmark.records import FEWEST, Inputs, Record, Records, View, parts
+from fusionrs_builder.benchmark.records import FEWEST, INPUTS, Inputs, Record, Records, View, parts
 from fusionrs_builder.benchmark.result import Result
 from fusionrs_builder.errors import FusionError
 from fusionrs_builder.intervals import Estimate, estimate
@@ -128,8 +128,10 @@ def subsets(records: Records, inputs: Sequence[Inputs], looks: bool = True) -> I
         for origin in ("measured", "translated"):
             of = [place for place, record in mine if record.ir_sha256 and record.ir_origin == origin]
             for name, places, shown in parts(records, of, inputs if looks else ("infrared",)):
-                pair: tuple[Shows, ...] = ("pair",) if looks and all(records[one].rgb_sha256 for one in places) else ()
-                yield from (Subset(protocol, corpus + name, origin, shows, tuple(places)) for shows in (*shown, *pair))
+                yield from (Subset(protocol, corpus + name, origin, shows, tuple(places)) for shows in shown)
+            both = tuple(place for place in of if records[place].rgb_sha256)
+            if looks and len(both) >= FEWEST:
+                yield Subset(protocol, corpus + (", with rgb" if len(both) < len(of) else ""), origin, "pair", both)
 
 
 def _question(records: Records, place: int, subset: Subset) -> Question:
@@ -240,8 +242,8 @@ def controls(
         clip: as `captioning`.
         seed: as `captioning`, and of what is drawn.
     """
-    for subset in subsets(records, ("infrared",)):
-        if subset.shows == "pair":
+    for subset in subsets(records, INPUTS):
+        if subset.shows not in ("infrared", "rgb"):
             continue
         column = subset.protocol.references
         known = [record for record in pool if getattr(record, column)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fusionrs_builder.benchmark.encoding import Source, Vectors
 from fusionrs_builder.benchmark.prompts import INFRARED, VISIBLE, words
-from fusionrs_builder.benchmark.records import FEWEST, Inputs, Record, Records, View, parts
+from fusionrs_builder.benchmark.records import FEWEST, INPUTS, Inputs, Record, Records, View, parts
 from fusionrs_builder.benchmark.result import Result
 from fusionrs_builder.intervals import Estimate, means
 
@@ -50,7 +50,9 @@ def classification(
 
 def majority(records: Records, classes: Classes, seed: int = 0) -> Iterator[Result]:
     """What always naming the class that most records have would score: the best that a constant can."""
-    for corpus, names, shows, places in subsets(records, ("infrared",), classes):
+    for corpus, names, shows, places in subsets(records, INPUTS, classes):
+        if shows not in ("rgb", "infrared"):
+            continue
         truth = [names.index(records[place].labels[0]) for place in places]
         scores = np.tile(np.bincount(truth, minlength=len(names)).astype(np.float64), (len(places), 1))
         failed = np.zeros(len(places), bool)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fusionrs_builder.benchmark.models.model import Answer, Question, TextModel
-from fusionrs_builder.benchmark.records import Inputs, Record, Records, parts
+from fusionrs_builder.benchmark.records import INPUTS, Inputs, Record, Records, parts
 from fusionrs_builder.benchmark.result import Result
 from fusionrs_builder.benchmark.vqa.asked import Asked
 from fusionrs_builder.benchmark.vqa.normalise import normalise
@@ -66,7 +66,7 @@ def controls(
         nearest: for `copy-nearest`: the place of a record -> the other record, None where there is none.
     """
     results = []
-    for part, asked, _ in _parts(records, seed, ("infrared",), False):
+    for part, asked, _ in _parts(records, seed, INPUTS, True):
         constant = _majority(asked)
         given: list[str] = []
         copied = 0

@@ -93,6 +93,16 @@ def test_numbers_are_the_same_in_any_order_and_where_one_is_none(tmp_path):
     assert len(merged([tmp_path / "a", tmp_path / "b"])) == 1
 
 
+def test_numbers_that_processors_round_otherwise_are_the_same(tmp_path):
+    one, other = put(tmp_path / "a", result())[0], put(tmp_path / "b", result())[0]
+    saved = json.loads(other.read_text())
+    edited(other, metrics={name: value + 4e-6 for name, value in saved["metrics"].items()}, device="cuda")
+    assert len(merged([one, other])) == 1
+    edited(other, metrics={name: value + 4e-5 for name, value in saved["metrics"].items()})
+    with pytest.raises(FusionError, match=r"\(cpu.*\(cuda"):
+        merged([one, other])
+
+
 def test_the_same_measurement_with_other_numbers_is_an_error_that_names_both(tmp_path):
     (first,) = put(tmp_path / "a", result())
     (second,) = put(tmp_path / "b", result(metrics={"mAP": values(1)}))

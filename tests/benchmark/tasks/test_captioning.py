@@ -140,3 +140,14 @@ def test_a_caption_of_a_damaged_picture_is_scored_and_told_as_unchecked():
     (result,) = captioning(of, blind, INPUTS, "cpu", check, None)
     assert result.detail["faults"] == {"unchecked": 1}
     assert result.estimates["faultless"].value == pytest.approx(2 / 3) and result.counts["failed"] == 0
+
+
+def test_pairs_and_controls_are_of_the_records_with_a_visible_image_too():
+    of = records([row("a", 1), row("b", 2), row("c", 3, rgb=False)])
+    results = by(captioning(of, Says({}).model(), ("infrared",), "cpu", silent, None))
+    counts = {key[1:]: one.counts["images"] for key, one in results.items() if key[0] == "ir-captioning@1"}
+    assert counts == {("fusionrs/eurosat", "infrared"): 3, ("fusionrs/eurosat, with rgb", "pair"): 2}
+    found = by(controls(of, "majority", of, lambda place: None, silent, None))
+    assert {key[1:] for key in found if key[0] == "ir-captioning@1"} == {
+        ("fusionrs/eurosat", "infrared"), ("fusionrs/eurosat, with rgb", "infrared")
+    }  # fmt: skip
