@@ -160,9 +160,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_state(
         return {name: float("nan") for name in found} if self.step == 5 else found
 
     monkeypatch.setattr(clip.Training, "_backward", broken)
-    with pytest.raises(
-        FusionError, match=r"step 6: the loss or its gradient is not .* the state of step 4 stands"
-    ):
+    with pytest.raises(FusionError, match=r"step 6: the loss or its gradient is not .* the state of step 4 stands"):
         train(settings)
     assert not (Path(settings.out) / "model").exists()
 
