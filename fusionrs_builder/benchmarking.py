@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from fusionrs_builder.benchmark.report import page
 from fusionrs_builder.benchmark.run import run
 from fusionrs_builder.benchmark.tasks import TASKS, Task
 from fusionrs_builder.benchmark.tasks.captioning import Look
-from fusionrs_builder.benchmark.tasks.classification import is_scene
 from fusionrs_builder.caption.appearance import look
 from fusionrs_builder.caption.claims import findings
 from fusionrs_builder.caption.evidence import measure
@@ -81,7 +80,7 @@ def benchmark(
     folder = Path(out)
     measured = Data(
         records,
-        cache(lambda: _classes(place, records)),
+        cache(lambda: _classes(place)),
         cache(lambda pictures: _train(place, records, pictures)),
         _Checks(),
         _kin,
@@ -146,16 +145,20 @@ def _train(place: str, measured: Records, pictures: bool) -> Records | None:
     return Records(rows, measured.dataset, "train") if len(rows) else None
 
 
-def _classes(place: str, measured: Records) -> dict[str, list[str]]:
-    """Scene classes of each corpus, over all splits."""
+def _classes(place: str) -> dict[str, list[str]]:
+    """Scene classes of each corpus, over all splits: labels of records of one label and no boxes, see `is_scene`."""
+    import pyarrow.compute as pc
+
     found: dict[str, set[str]] = {}
-    splits: list[Iterable[Any]] = [measured]
     for split in layout.SPLITS:
         with contextlib.suppress(UsageError):  # no such split
-            splits.append(Records(rows, "", split) if len(rows := load_split(place, split, config="text")) else ())
-    for records in splits:
-        for record in filter(is_scene, records):
-            found.setdefault(record.corpus, set()).add(record.labels[0])
+            rows = load_split(place, split, config="text").select_columns(["corpus", "labels", "boxes"])
+            table = rows.with_format("arrow")[:]
+            alone = pc.equal(pc.list_value_length(table["labels"]), 1)
+            bare = pc.equal(pc.fill_null(pc.list_value_length(table["boxes"]), 0), 0)
+            scenes = table.filter(pc.and_(pc.fill_null(alone, False), bare))
+            for corpus, labels in zip(scenes["corpus"].to_pylist(), scenes["labels"].to_pylist(), strict=True):
+                found.setdefault(corpus, set()).update(labels)
     return {corpus: sorted(names) for corpus, names in sorted(found.items())}
 
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from fusionrs_builder import pixels
-from fusionrs_builder.benchmark.tasks.retrieval import normalised
+from fusionrs_builder.captions import key, normalised
 from fusionrs_builder.errors import FusionError
 
 LEAST_AREA = 0.5
@@ -229,4 +229,4 @@ def _drawn(captions: Sequence[str] | None, number: float) -> str:
 def _group(text: str) -> int:
     if not text:
         return NO_TEXT
-    return int.from_bytes(hashlib.blake2b(normalised(text).encode(), digest_size=8).digest(), "big") >> 1
+    return key(text) >> 1  # int64 has no room for the last bit

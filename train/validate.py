@@ -1,9 +1,11 @@
 """The score of a training on the validation split: the benchmark's own retrieval, and no other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import open_clip
 import torch
 from PIL import Image
+from torch import Tensor
 
 from fusionrs_builder.benchmark.encoding import Encoded
 from fusionrs_builder.benchmark.models.model import EmbeddingModel, Embeddings, Encoders
@@ -15,26 +17,21 @@ from train.towers import Towers
 
 def validate(towers: Towers, data: str, device: str) -> dict[str, float]:
     """The headline of each retrieval protocol on infrared, by protocol and origin, 0..1."""
-    import open_clip
-
     preprocess = open_clip.image_transform(towers.size, is_train=False, mean=towers.mean, std=towers.std)
 
-    def embedded(encode: object) -> object:
-        def images(pictures: Sequence[Image.Image]) -> Embeddings:
-            with torch.inference_mode():
-                found = encode(torch.stack([preprocess(one) for one in pictures]).to(device))  # type: ignore[operator]
-            rows: Embeddings = found.float().cpu().numpy()
-            return rows
-
-        return images
-
-    def texts(captions: Sequence[str]) -> Embeddings:
+    def rows(encode: Callable[[Tensor], Tensor], inputs: Tensor) -> Embeddings:
         with torch.inference_mode():
-            tokens = towers.tokenize(list(captions), context_length=towers.context).to(device)
-            found: Embeddings = towers.text(tokens).float().cpu().numpy()
+            found: Embeddings = encode(inputs.to(device)).float().cpu().numpy()
         return found
 
-    encoders = Encoders(embedded(towers.visible), texts, embedded(towers.thermal))  # type: ignore[arg-type]
+    def seen(pictures: Sequence[Image.Image]) -> Tensor:
+        return torch.stack([preprocess(picture) for picture in pictures])
+
+    encoders = Encoders(
+        images=lambda pictures: rows(towers.visible, seen(pictures)),
+        texts=lambda captions: rows(towers.text, towers.tokenize(list(captions), context_length=towers.context)),
+        infrared=lambda pictures: rows(towers.thermal, seen(pictures)),
+    )
     model = EmbeddingModel("training", "training", "", "training", lambda _: encoders, cached=False, two_towers=True)
     records = Records(load_split(data, "validation"), data, "validation")
     found = retrieval(records, Encoded(model, records, None, device), ("infrared",), device)

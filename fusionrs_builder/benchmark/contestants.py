@@ -105,19 +105,18 @@ class Contestants:
         asked = text_specs.text_model(spec, self._store)
         return lambda: self._answered(asked)
 
-    def place(self, found: Result, facts: Mapping[str, Any]) -> Path:
-        """The file of a result."""
-        return self.out / results.file_name(found.as_dict({**self._facts, **facts}))
-
-    def save(self, found: Result, facts: Mapping[str, Any]) -> None:
-        """Write a result, with the timing of the run that did the work where this one had it all from the cache."""
-        whole, path = {**self._facts, **facts}, self.place(found, facts)
-        if not whole.get("encoded") and path.is_file():
+    def saved(self, found: Result, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """A result as it is to be written, with the timing of the run that did the work where this one had it all from
+        the cache.
+        """
+        saved = found.as_dict({**self._facts, **facts})
+        path = self.out / results.file_name(saved)
+        if not saved.get("encoded") and path.is_file():
             with contextlib.suppress(FusionError):  # damaged: it is written anew
                 before = results.read(path)
-                if all(before.get(key) == whole.get(key) for key in ("identity", "device", "versions")):
-                    whole |= {key: before[key] for key in TIMING if key in before}
-        results.save(self.out, found, whole)
+                if all(before.get(key) == saved.get(key) for key in ("identity", "device", "versions")):
+                    saved |= {key: before[key] for key in TIMING if key in before}
+        return saved
 
     @cached_property
     def _facts(self) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Records(Sequence[Record]):
         Raises:
             FusionError: a column is missing, the split is empty, or an id stands in it twice.
         """
-        self.dataset, self.split, self._rows = dataset, split, rows
+        self.dataset, self.split = dataset, split
         missing = sorted(set(COLUMNS) - set(rows.column_names))
         if missing:
             raise FusionError(f"{dataset}: no column {missing[0]}; name a release that `fusionrs-build push` wrote")
@@ -107,6 +107,7 @@ class Records(Sequence[Record]):
         self._records = [
             _record(row, *has) for row, *has in zip(rows.select_columns(list(COLUMNS)), *there.values(), strict=True)
         ]
+        self._pictures = {view: rows.select_columns([view]) for view in there if view in rows.column_names}
         self._places = {record.id: place for place, record in enumerate(self._records)}
         if not self._records:
             raise FusionError(f"{dataset}: the split {split} is empty; name another as DATA:SPLIT")
@@ -141,11 +142,11 @@ class Records(Sequence[Record]):
             FusionError: the record has no such view, or its bytes cannot be decoded.
         """
         record: Record = self._records[place]
-        if record.key(view) is None or not {"rgb", "ir"} <= set(self._rows.column_names):
+        if record.key(view) is None or not self._pictures:
             raise FusionError(f"{record.id} has no {view} view in {self.dataset}")
         column = "ir" if view == "infrared" else "rgb"
         try:
-            image = _decoded(self._rows[place : place + 1][column][0]["bytes"], column)
+            image = _decoded(self._pictures[column][place][column]["bytes"], column)
         except ValueError as error:
             raise FusionError(f"{record.id}: its {column} view cannot be read: {error}") from error
         if view == "gray-inverted":

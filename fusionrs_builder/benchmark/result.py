@@ -100,13 +100,18 @@ def file_name(saved: Mapping[str, Any]) -> str:
     return f"{words}--{hashlib.sha256(what.encode()).hexdigest()[:10]}.json"
 
 
-def save(folder: Path, result: Result, facts: Mapping[str, Any]) -> Path:
-    """Write one result, whole or not at all; the same measurement again takes its place. Returns its file."""
-    saved = result.as_dict(facts)
-    resampled = json.dumps(saved.pop("resampled"))  # on one line: nobody reads these 2,000 numbers
-    text = json.dumps(saved, indent=1, ensure_ascii=False).removesuffix("\n}")
+def save(folder: Path, saved: Mapping[str, Any]) -> Path:
+    """Write one result, whole or not at all; the same measurement again takes its place. Returns its file.
+
+    Args:
+        folder: of the results.
+        saved: see `Result.as_dict`.
+    """
+    text = json.dumps({key: saved[key] for key in saved if key != "resampled"}, indent=1, ensure_ascii=False)
+    resampled = json.dumps(saved["resampled"])  # on one line: nobody reads these 2,000 numbers
     path = folder / file_name(saved)
-    Files(str(folder)).write_bytes(path.name, f'{text},\n "resampled": {resampled}\n}}\n'.encode())
+    whole = text.removesuffix("\n}") + f',\n "resampled": {resampled}\n}}\n'
+    Files(str(folder)).write_bytes(path.name, whole.encode())
     return path
 
 

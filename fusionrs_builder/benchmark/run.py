@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fusionrs_builder.benchmark import result as results
 from fusionrs_builder.benchmark.contestants import Contestants
 from fusionrs_builder.benchmark.job import Data, Say, Settings
 from fusionrs_builder.benchmark.records import FEWEST
@@ -37,10 +38,11 @@ def run(data: Data, models: Sequence[str], settings: Settings, out: Path, cache:
     for spec, measuring in zip(models, jobs, strict=True):
         before = len(written)
         for found, facts in measuring():
-            path = contestants.place(found, facts)
+            saved = contestants.saved(found, facts)
+            path = out / results.file_name(saved)
             if path in written:
                 raise FusionError(f"{written[path]} and {spec} have one name in results: measure them into two folders")
-            contestants.save(found, facts)
+            results.save(out, saved)
             written[path] = spec
             main = found.estimates[found.headline].score
             say(

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fusionrs_builder.curate import groups, sentences
+from fusionrs_builder import captions
+from fusionrs_builder.curate import groups
 from fusionrs_builder.curate.splits import SPLITS
 from fusionrs_builder.shards import corpus_of
 from fusionrs_builder.stage import digest
@@ -104,7 +105,7 @@ class _Count:
                 if row["corpus_split"]:
                     self.moved[corpus, row["corpus_split"], row["split"]] += 1
                 texts = [*(row["publisher_captions"] or ()), *(row["model_captions"] or ())]
-                said[split_codes[-1]] += [sentences.key(text) for text in texts]
+                said[split_codes[-1]] += [captions.key(text) for text in texts]
             else:
                 funnel["left_out"][row["reason"].split(":", 1)[0]] += 1
                 yield row["id"], row["reason"]

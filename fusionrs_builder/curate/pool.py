@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fusionrs_builder import captions
 from fusionrs_builder.curate import footprints, groups, near_duplicates, quality, sentences
 from fusionrs_builder.curate.groups import Keys, Numbers
 from fusionrs_builder.settings import CurateSettings
@@ -163,7 +164,7 @@ def _part(
         seen = ir if row["ir_origin"] == "measured" else groups.NO_KEY
         visible = groups.key(row["pixel_sha256"])
         rows.append((split, group, standing, rest, visible, ir, seen, bool(row["publisher_captions"])))
-        said += [(record, key) for key in {sentences.key(text) for text in row["by_others"]} - {sentences.WORDLESS}]
+        said += [(record, key) for key in {captions.key(text) for text in row["by_others"]} - {sentences.WORDLESS}]
         if row["bbox"]:
             placed.append(record)
             boxes.append(footprints.footprint(row["bbox"], row["width"] * row["height"], row["gsd_m"]))

@@ -6,7 +6,8 @@ A filter looks at one row: `width`, `height` and `rgb_quality` of the rgb layer,
 
 from collections.abc import Callable
 
-from fusionrs_builder.curate.sentences import BOILERPLATE, normalised
+from fusionrs_builder.captions import normalised
+from fusionrs_builder.curate.sentences import BOILERPLATE
 from fusionrs_builder.settings import CurateSettings
 from fusionrs_builder.shards import Row
 

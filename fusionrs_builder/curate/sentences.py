@@ -4,14 +4,12 @@ Text that was made by rule, or grounded, never comes here: equal words there mea
 """
 
 import functools
-import hashlib
 import re
-import sys
-import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
 
+from fusionrs_builder.captions import key
 from fusionrs_builder.curate.groups import Keys, Numbers, Pairs, equal
 
 COMMON = 50
@@ -29,21 +27,6 @@ BOILERPLATE = re.compile(
 )
 """Words of web pages and of file names, which say nothing of a picture. `*+` gives nothing back: a thousand dashes and
 a letter took seconds without."""
-
-
-@functools.cache
-def _punctuation() -> dict[int, None]:
-    return {code: None for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)).startswith("P")}
-
-
-def normalised(text: str) -> str:
-    """A sentence as FusionRS compares it: Unicode NFKC, case folded, without punctuation, single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().translate(_punctuation()).split())
-
-
-def key(text: str) -> int:
-    """64 bits of a sentence; two that are equal when normalised have one."""
-    return int.from_bytes(hashlib.blake2b(normalised(text).encode(), digest_size=8).digest(), "big")
 
 
 WORDLESS = key("")

@@ -3,8 +3,9 @@ import time
 import numpy as np
 import pytest
 
+from fusionrs_builder.captions import normalised
 from fusionrs_builder.curate import groups, sentences
-from fusionrs_builder.curate.sentences import BOILERPLATE, COMMON, Sentences, normalised
+from fusionrs_builder.curate.sentences import BOILERPLATE, COMMON, Sentences
 
 
 def told(*captions: list[str]) -> Sentences:

@@ -185,10 +185,7 @@ def _alike(one: Any, other: Any) -> bool:
 
 def _where(saved: Mapping[str, Any]) -> str:
     """What it was measured by."""
-    versions = saved.get("versions") or {}
-    return ", ".join(
-        [str(saved.get("device")), *(f"{name} {versions[name]}" for name in ("torch",) if name in versions)]
-    )
+    return f"{saved.get('device')}, torch {(saved.get('versions') or {}).get('torch')}"
 
 
 def _text(saved: Mapping[str, Any]) -> str:

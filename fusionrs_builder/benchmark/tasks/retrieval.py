@@ -6,8 +6,6 @@ image is a side too, a control is looked for by what it was made of: such rows s
 compared with itself by them.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +17,7 @@ from fusionrs_builder.benchmark.metrics.ranks import Side
 from fusionrs_builder.benchmark.metrics.recall import CUTS, FUSIONRS, REMOTECLIP, recalls, retrieve
 from fusionrs_builder.benchmark.records import CONTROLS, FEWEST, Inputs, Record, Records, View, parts
 from fusionrs_builder.benchmark.result import Result
+from fusionrs_builder.captions import normalised
 
 TASK = "zeroshot_retrieval"
 
@@ -141,13 +140,6 @@ def _captions(record: Record, protocol: Protocol) -> list[str]:
         return [text.capitalize() for text, writer in written if writer == "publisher"]
     captions: tuple[str, ...] = getattr(record, protocol.captions)
     return [captions[0]] if captions and normalised(captions[0]) else []
-
-
-def normalised(caption: str) -> str:
-    """A caption as FusionRS compares them: NFKC, case folded, punctuation taken out, single spaces."""
-    text = unicodedata.normalize("NFKC", caption).casefold()
-    text = "".join(" " if unicodedata.category(c).startswith(("P", "S")) else c for c in text)
-    return re.sub(r"\s+", " ", text).strip()
 
 
 def _galleries(records: Records, protocol: Protocol, places: list[int]) -> Galleries:

@@ -32,7 +32,7 @@ def result(headline: str = "mAP", metrics: dict[str, Any] | None = None, failed:
 
 
 def put(folder: Path, *results: Result, **facts: Any) -> list[Path]:
-    return [save(folder, each, {**FACTS, **facts}) for each in results]
+    return [save(folder, each.as_dict({**FACTS, **facts})) for each in results]
 
 
 def edited(path: Path, **changes: Any) -> Path:
