@@ -23,8 +23,9 @@ from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import Files
 from fusionrs_builder.intervals import Estimate, average
 from fusionrs_builder.release.load import load_split
-from train import clip
+from train import clip, recipe
 from train import settings as toml
+from train.training import device_of
 
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "rgb-only": {"ir_text": 0.0, "rgb_ir": 0.0},
@@ -52,13 +53,13 @@ Settings: Any = make_dataclass(
     [
         ("seeds", int, 3),
         ("split", str, "test"),
-        *((field.name, field.type, field.default) for field in fields(clip.Settings) if field.name != "seed"),
+        *((field.name, field.type, field.default) for field in fields(recipe.Settings) if field.name != "seed"),
     ],
     frozen=True,
 )
 Settings.__doc__ = (
     "Of an ablation.\n\n    Attributes:\n        seeds: trainings of each row\n        split: that is measured on\n"
-    + (clip.Settings.__doc__ or "").split("Attributes:\n", 1)[1].split("        seed: ", 1)[0]
+    + (recipe.Settings.__doc__ or "").split("Attributes:\n", 1)[1].split("        seed: ", 1)[0]
 )
 
 Scores = dict[tuple[str, str], dict[str, Estimate]]
@@ -88,16 +89,16 @@ def ablate(settings: Any) -> dict[str, Path]:
     if settings.seeds < 1 or not settings.out:
         raise UsageError("give --seeds of 1 or more, and the folder of the runs by --out")
     records = Records(load_split(settings.data, settings.split), Path(settings.data).name, settings.split)
-    given = {field.name: getattr(settings, field.name) for field in fields(clip.Settings) if field.name != "seed"}
+    given = {field.name: getattr(settings, field.name) for field in fields(recipe.Settings) if field.name != "seed"}
     out, found = Path(settings.out), {}
     for name, change in ROWS.items():
         runs = []
         for seed in range(settings.seeds):
             place = out / name / str(seed)
-            one = replace(clip.Settings(**given), **change, out=str(place), seed=seed)
+            one = replace(recipe.Settings(**given), **change, out=str(place), seed=seed)
             if not (place / MODEL).is_dir():
                 clip.train(one)
-            elif changed := toml.differences(one, toml.read(clip.Settings, place / clip.SETTINGS), clip.MAY_DIFFER):
+            elif changed := toml.differences(one, toml.read(recipe.Settings, place / clip.SETTINGS), recipe.MAY_DIFFER):
                 raise UsageError(f"{place} holds a run of other settings ({'; '.join(changed)}): name another --out")
             runs.append(measured(records, place, settings.device))
         found[name] = Row(_mean(runs), {key: [run[key].estimates["Mean R"].value for run in runs] for key in runs[0]})
@@ -106,7 +107,7 @@ def ablate(settings: Any) -> dict[str, Path]:
 
 def measured(records: Records, run: Path, device: str) -> dict[tuple[str, str], Result]:
     """The retrieval of a run on infrared, by (protocol, origin)."""
-    chosen = str(clip.device_of(device))
+    chosen = str(device_of(device))
     model = specs.embedding_model(f"train:{run}")
     found = retrieval(records, Encoded(model, records, None, chosen), ("infrared",), chosen)
     return {(one.protocol, one.origin): one for one in found if one.origin != "-"}

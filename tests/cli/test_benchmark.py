@@ -91,3 +91,15 @@ def test_results_of_two_runs_are_one_report(release: Path, tmp_path: Path) -> No
 def test_where_there_is_nothing_to_measure_it_says_so(release: Path, tmp_path: Path) -> None:
     told = call("vqa", "--data", release, "--model", "majority", "--out", tmp_path / "out", code=1).stderr
     assert "holds nothing to measure vqa on" in told
+
+
+def test_two_models_of_one_name_are_refused_before_one_overwrites_the_other(release: Path, tmp_path: Path) -> None:
+    specs = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "said.jsonl").write_text('{"id": "eurosat/a 0", "caption": "A field."}\n')
+        specs += ["--model", f"predictions:{tmp_path / folder / 'said.jsonl'}"]
+    told = call("captioning", "--data", release, *specs, "--out", tmp_path / "out", code=1).stderr
+    assert "have one name in results" in told
+    (file,) = (tmp_path / "out").glob("*.json")
+    assert json.loads(file.read_text())["spec"] == specs[1]

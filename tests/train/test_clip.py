@@ -20,6 +20,8 @@ from fusionrs_builder.errors import FusionError, UsageError
 from train import clip
 from train.clip import Settings, main, train
 from train.towers import WEIGHTS
+from train.training import LOG
+from train.validate import validate
 
 ARCH = {
     "embed_dim": 16,
@@ -42,7 +44,7 @@ def weights(out: str, *inside: str) -> dict[str, torch.Tensor]:
 
 
 def told(out: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (Path(out) / clip.LOG).read_text().splitlines()]
+    return [json.loads(line) for line in (Path(out) / LOG).read_text().splitlines()]
 
 
 def test_the_loss_falls_and_the_run_is_a_model_of_the_benchmark(settings: Settings) -> None:
@@ -127,6 +129,11 @@ def test_towers_of_two_encoders_see_infrared_by_their_own(settings: Settings) ->
         encoders = model.open("cpu")
         picture = [Image.fromarray(np.full((32, 32, 3), 90, np.uint8))]
         assert model.two_towers and encoders.infrared is not None
+        towers_of = clip.Training(settings, 0, 1).towers.eval()
+        before = {name: tensor.clone() for name, tensor in towers_of.state_dict().items()}
+        validate(towers_of, settings.data, "cpu")
+        towers_of.save(Path(settings.out, "again"))  # neither changes the networks
+        assert all(torch.equal(before[name], tensor) for name, tensor in towers_of.state_dict().items())
         assert "that of the model in `infrared`" in (Path(settings.out) / "model" / "README.md").read_text()
         assert not np.allclose(encoders.images(picture), encoders.infrared(picture), atol=1e-4)
 

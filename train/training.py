@@ -1,0 +1,323 @@
+"""The loop that trains a CLIP on visible images, infrared views and text: one step after another, to the end.
+
+A run can be gone on with at any step that was saved, to the same weights bit for bit on a CPU.
+"""
+
+import hashlib
+import json
+import math
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from fusionrs_builder.benchmark.models.trained import MODEL
+from fusionrs_builder.cards.models import Recipe
+from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.translate import snapshot
+from train.card import CURVES, draw_curves, write_clip_card
+from train.data import Loader
+from train.gradient_cache import cached_backward
+from train.loss import Rows, Terms, gathered, trimodal
+from train.recipe import MAY_DIFFER, Settings
+from train.samples import Batch, DataSettings
+from train.towers import Towers
+from train.validate import validate
+
+LOG, BOARD = "log.jsonl", "tensorboard"
+
+
+class Training:
+    """The networks, what trains them, and where it is.
+
+    Attributes:
+        step: steps that were done.
+    """
+
+    def __init__(self, settings: Settings, rank: int, world: int) -> None:
+        self.settings, self.rank, self.world, self.step = settings, rank, world, 0
+        self.out = Path(settings.out)
+        self.device = device_of(settings.device)
+        _seed(settings.seed)
+        self.towers = Towers(
+            settings.arch, settings.pretrained, settings.image_size, settings.towers, settings.lora_rank,
+            settings.loss == "siglip",
+        ).to(self.device)  # fmt: skip
+        self.network: Any = self.towers if world == 1 else DistributedDataParallel(self.towers)
+        if settings.chunk and self._sees_the_batch():
+            raise UsageError("--chunk: this architecture has batch normalisation, which must see the whole batch")
+        size = self.towers.size
+        self.loader = Loader(
+            DataSettings(
+                settings.data, "train", settings.infrared, settings.captions, settings.batch_size,
+                size if isinstance(size, int) else size[0], settings.workers, settings.augment, seed=settings.seed,
+            ),
+            self.towers.mean, self.towers.std, rank, world, self.device,
+        )  # fmt: skip
+        self.optimiser = torch.optim.AdamW(
+            _groups(self.towers, settings.weight_decay), lr=settings.learning_rate, betas=(0.9, 0.98), eps=1e-6
+        )
+        self.terms = Terms(settings.rgb_text, settings.ir_text, settings.rgb_ir, settings.fused_text)
+        self.board: Any = None
+        self.start = _copied(self.towers) if settings.start_share else None
+        self.kept = _copied(self.towers) if settings.ema else None
+        self.too_long = 0
+        self.chunk = settings.chunk
+
+    def run(self) -> None:
+        """From where it is to the end.
+
+        Raises:
+            FusionError: the loss is not finite, or the data are broken.
+        """
+        from torch.utils.tensorboard import SummaryWriter  # seconds to import
+
+        settings, started = self.settings, time.perf_counter()
+        if self.rank == 0:
+            self.board = SummaryWriter(self.out / BOARD, purge_step=self.step + 1)
+        for batch in self._batches():
+            terms = self._one(batch)
+            if not all(math.isfinite(value) for value in terms.values()):
+                good = (self.step - 1) // settings.save_every * settings.save_every
+                stands = f"the state of step {good} stands in" if good else "no state stands in"
+                raise FusionError(
+                    f"step {self.step}: the loss or its gradient is not finite ({terms}); {stands} {self.out}: lower "
+                    "--learning-rate, into another --out, or look at the data"
+                )
+            self._tell(
+                {"terms": terms, "scale": float(self.towers.scale.detach()), "lr": self.optimiser.param_groups[0]["lr"]}
+            )
+            if settings.validate_every and self.step % settings.validate_every == 0 and self.rank == 0:
+                with _Swapped(self.towers, self._final()):
+                    found = validate(self.towers, settings.data, str(self.device))
+                self._tell({"validation": found})
+            if self.step % settings.save_every == 0 or self.step == settings.steps:
+                self._save()
+        self._tell({"ended": self.step, "seconds": round(time.perf_counter() - started, 1), "too_long": self.too_long})
+
+    def _batches(self) -> Iterator[Batch]:
+        """Those of the steps that are left, epoch after epoch."""
+        while self.step < self.settings.steps:
+            epoch, start = divmod(self.step, len(self.loader))
+            for batch in self.loader.epoch(epoch, start):
+                if self.step == self.settings.steps:
+                    return
+                yield batch
+
+    def _one(self, batch: Batch) -> dict[str, float]:
+        """One step; the terms of the loss by their names."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = _learning_rate(self.step, self.settings)
+        tokens = {"scene": self._tokens(batch.scene), "infrared_text": self._tokens(batch.infrared_text)}
+        views = {"rgb": batch.rgb, "infrared": batch.infrared, **tokens}
+        rows = Rows(
+            _numbers(batch.ids, self.device), batch.scene_group, batch.infrared_group, batch.has_rgb, batch.has_infrared
+        )
+        rows = rows.gathered()
+        self.optimiser.zero_grad(set_to_none=True)
+        terms = self._fitting(views, rows)
+        norm = torch.nn.utils.clip_grad_norm_(self.towers.parameters(), math.inf)
+        if not norm.isfinite():
+            terms = {**terms, "gradient": float(norm)}
+        elif terms:
+            self.optimiser.step()
+            self.towers.clamp()
+        self.step += 1
+        if self.kept is not None:
+            with torch.no_grad():
+                for name, tensor in self.towers.state_dict().items():
+                    if tensor.is_floating_point():
+                        self.kept[name].lerp_(tensor, 1 - self.settings.ema)
+        return terms
+
+    def _fitting(self, views: dict[str, Tensor], rows: Rows) -> dict[str, float]:
+        """`_backward`, by fewer rows at a time where memory is out, once and for all."""
+        for _ in range(2):
+            try:
+                return self._backward(views, rows)
+            except torch.OutOfMemoryError:
+                if self.world > 1 or self._sees_the_batch():
+                    break  # ranks must go on alike; and batch normalisation sees the whole batch
+            # Only here the failed graph is gone: an exception that is handled holds it.
+            self.chunk = max(1, (self.chunk or len(views["rgb"])) // 2)
+            self._tell({"out_of_memory": f"rows are embedded {self.chunk} at a time from here on"})
+            torch.cuda.empty_cache()
+            self.optimiser.zero_grad(set_to_none=True)
+        raise FusionError(
+            f"{self.out}: out of memory: give a smaller --chunk (it is {self.chunk}), or a smaller --batch-size"
+        )
+
+    def _sees_the_batch(self) -> bool:
+        kinds = (torch.nn.modules.batchnorm._BatchNorm,)
+        return any(isinstance(layer, kinds) for layer in self.towers.modules())
+
+    def _backward(self, views: dict[str, Tensor], rows: Rows) -> dict[str, float]:
+        size = self.chunk or len(views["rgb"])
+        autocast = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+
+        def chunk(start: int) -> Any:
+            def embed() -> dict[str, Tensor]:
+                with autocast:
+                    return dict(self.network({name: given[start : start + size] for name, given in views.items()}))
+
+            return embed
+
+        def loss(embeddings: Any) -> dict[str, Tensor]:
+            whole = {name: gathered(each) for name, each in embeddings.items()}
+            bias = getattr(self.towers.clip, "logit_bias", None)
+            terms = trimodal(whole, rows, self.terms, self.settings.loss, self.towers.scale, bias)
+            # DistributedDataParallel waits for a gradient of every parameter, of those that no term uses too.
+            unused = sum(each.sum() for each in whole.values()) + (0 if bias is None else bias)
+            return {name: term + 0 * unused if n == 0 else term for n, (name, term) in enumerate(terms.items())}
+
+        chunks = [chunk(start) for start in range(0, len(views["rgb"]), size)]
+        return cached_backward(chunks, loss, nullcontext if self.world == 1 else self.network.no_sync)
+
+    def _tokens(self, texts: Sequence[str]) -> Tensor:
+        encode = getattr(self.towers.tokenize, "encode", None)
+        if encode is not None:
+            self.too_long += sum(len(encode(text)) + 2 > self.towers.context for text in texts)
+        tokens: Tensor = self.towers.tokenize(list(texts), context_length=self.towers.context)
+        return tokens.to(self.device)
+
+    def _tell(self, facts: dict[str, Any]) -> None:
+        if self.rank == 0:
+            snapshot.append(self.out / LOG, {"step": self.step, **facts})
+            for kind in ("terms", "validation"):
+                for name, value in facts.get(kind, {}).items():
+                    self.board.add_scalar(f"{kind}/{name}", value, self.step)
+            if self.step % 20 == 0 or "terms" not in facts:
+                print(json.dumps({"step": self.step, **facts}), file=sys.stderr, flush=True)
+
+    def _final(self) -> dict[str, Tensor]:
+        """The weights that are kept: the mean over steps or the last, mixed with those of the start."""
+        found = self.kept if self.kept is not None else self.towers.state_dict()
+        if self.start is None:
+            return dict(found)
+        return {
+            name: torch.lerp(each, self.start[name], self.settings.start_share) if each.is_floating_point() else each
+            for name, each in found.items()
+        }
+
+    def _save(self) -> None:
+        if self.rank:
+            return
+        state = {
+            "step": self.step,
+            "towers": self.towers.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "torch": torch.get_rng_state(),
+            "kept": self.kept or {},
+            "start": self.start or {},
+            "too_long": self.too_long,
+        }
+        snapshot.save(self.out, _key(self.settings), state)
+
+    def resume(self) -> None:
+        """Go on where the run stands, if it does."""
+        state = snapshot.load(self.out, _key(self.settings))
+        if state is None:
+            return
+        self.step, self.too_long = state["step"], state["too_long"]
+        self.towers.load_state_dict(state["towers"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["torch"])
+        for held, found in ((self.kept, state["kept"]), (self.start, state["start"])):
+            if held is not None:
+                held.update({name: tensor.to(self.device) for name, tensor in found.items()})
+        snapshot.history(self.out / LOG, self.step)
+
+    def close(self) -> None:
+        """Write what TensorBoard still holds."""
+        if self.board is not None:
+            self.board.close()
+
+    def finish(self) -> None:
+        """Write `model/`, with the weights that are kept."""
+        if self.rank == 0:
+            self.towers.load_state_dict(self._final())
+            self.towers.save(self.out)
+            draw_curves(self.out / LOG, self.out / CURVES)
+            settings = self.settings
+            long = f"{self.too_long} of the captions drawn in {self.step} steps were longer than its context, and cut."
+            write_clip_card(
+                self.out / MODEL, settings.data, self.towers.arch, settings.towers, settings.pretrained,
+                Recipe(
+                    losses={name: weight for name, weight in asdict(self.terms).items() if weight},
+                    steps=settings.steps, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
+                    precision="bf16" if self.device.type == "cuda" else "fp32", seed=settings.seed,
+                    settings={name: value for name, value in asdict(settings).items() if name not in MAY_DIFFER},
+                ),
+                [long] * bool(self.too_long),
+                settings.infrared == "infrared" and any((settings.ir_text, settings.rgb_ir, settings.fused_text)),
+            )  # fmt: skip
+
+
+def _groups(towers: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Parameters with weight decay, and those without: norms, biases, the scale, the class embedding."""
+    bare = [each for each in towers.parameters() if each.requires_grad and each.ndim < 2]
+    matrices = [each for each in towers.parameters() if each.requires_grad and each.ndim >= 2]
+    return [{"params": matrices, "weight_decay": decay}, {"params": bare, "weight_decay": 0.0}]
+
+
+def _learning_rate(step: int, settings: Settings) -> float:
+    if step < settings.warmup:
+        return settings.learning_rate * (step + 1) / settings.warmup
+    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _numbers(ids: Sequence[str], device: torch.device) -> Tensor:
+    """int64 [N]: the same for the same record on every rank."""
+    found = [int.from_bytes(hashlib.sha256(id.encode()).digest()[:8], "big") >> 1 for id in ids]
+    return torch.tensor(found, device=device)
+
+
+def _copied(towers: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in towers.state_dict().items()}
+
+
+class _Swapped:
+    """The networks with other weights, for as long as it is open."""
+
+    def __init__(self, towers: torch.nn.Module, weights: dict[str, Tensor]) -> None:
+        self.towers, self.weights, self.own = towers, weights, _copied(towers)
+
+    def __enter__(self) -> None:
+        self.towers.load_state_dict(self.weights)
+        self.towers.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.towers.load_state_dict(self.own)
+        self.towers.train()
+
+
+def _key(settings: Settings) -> str:
+    facts = {name: value for name, value in asdict(settings).items() if name not in MAY_DIFFER}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def device_of(device: str) -> torch.device:
+    """The torch device of a setting, that of this rank among GPUs."""
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if chosen != "cuda":
+        return torch.device(chosen)
+    found = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    torch.cuda.set_device(found)
+    return found
