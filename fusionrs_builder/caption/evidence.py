@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionrs_builder.caption.geometry import Placed, locate
-from fusionrs_builder.caption.regions import Gray, Region, regions
+from fusionrs_builder.caption.regions import Gray, Region, brighter_side, regions
 
 Tone = Literal["brighter", "darker", "similar", "unclear"]
 
@@ -110,7 +110,8 @@ def measure(ir: Gray, rgb: NDArray[np.uint8] | None, boxes: Iterable[Mapping[str
     low = int(np.searchsorted(below, 0.05 * ir.size))
     contrast = 255.0 - int(np.searchsorted(above, 0.05 * ir.size)) - low
     shares = counts[counts > 0] / ir.size
-    brightest, darkest, side = regions(ir, brightness, contrast)
+    brightest, darkest = regions(ir, brightness, contrast)
+    cells = cell_means(ir)
     correlation, agreement = (None, None) if rgb is None else _relation(ir, rgb)
     return Evidence(
         width=width,
@@ -123,11 +124,11 @@ def measure(ir: Gray, rgb: NDArray[np.uint8] | None, boxes: Iterable[Mapping[str
         bright_share=float(above[255 - BRIGHT_LEVEL]) / ir.size,
         brightest=brightest,
         darkest=darkest,
-        side=side,
+        side=brighter_side(cells),
         things=tuple(_things(ir, locate(boxes, width, height, scale))),
         correlation=correlation,
         edge_agreement=agreement,
-        cells=cell_means(ir),
+        cells=cells,
     )
 
 

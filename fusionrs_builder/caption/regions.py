@@ -1,7 +1,7 @@
 """Bright and dark parts of a picture, found on a coarse grid of blocks."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -67,7 +67,22 @@ def _block_sums(values: NDArray[Any], cuts: list[NDArray[np.intp]]) -> NDArray[n
     return np.asarray(np.add.reduceat(rows, cuts[1][:-1], axis=1), np.uint32)
 
 
-def regions(gray: Gray, mean: float, contrast: float) -> tuple[Region | None, Region | None, str | None]:
+def brighter_side(cells: Sequence[float]) -> str | None:
+    """The side, `left`, `right`, `upper` or `lower`, that is clearly brighter than the opposite one; None without one.
+
+    Args:
+        cells: means of the 3 x 3 grid, row by row, 0..255.
+    """
+    grid = np.asarray(cells).reshape(3, 3)
+    differences = {}
+    for names, means in ((("upper", "lower"), grid.mean(1)), (("left", "right"), grid.mean(0))):
+        # Rounded, so that inverting the view cannot move a side across the limit by the last bit.
+        differences[names] = round(float(means[0] - means[2]), 6)
+    names = max(differences, key=lambda pair: abs(differences[pair]))
+    return names[0 if differences[names] > 0 else 1] if abs(differences[names]) >= SIDE_LEVELS else None
+
+
+def regions(gray: Gray, mean: float, contrast: float) -> tuple[Region | None, Region | None]:
     """What stands out of a view.
 
     Args:
@@ -76,28 +91,15 @@ def regions(gray: Gray, mean: float, contrast: float) -> tuple[Region | None, Re
         contrast: its contrast, 0..255.
 
     Returns:
-        The brightest region, the darkest, and the side (`left`, `right`, `upper`, `lower`) that is clearly brighter
-        than the opposite one; None for each that is not there.
+        The brightest region and the darkest; None for each that is not there.
     """
     means, shares, cells = block_means(gray)
     limit = max(REGION_LEVELS, REGION_CONTRAST * contrast)
     # Rounded, so that inverting the view cannot move a block across a limit by the last bit.
     excess = np.round(means - mean, 6)
-    amounts = np.bincount(cells.ravel(), (means * shares).ravel(), 9).reshape(3, 3)
-    areas = np.bincount(cells.ravel(), shares.ravel(), 9).reshape(3, 3)
-    differences = {}
-    for names, sums, parts in (
-        (("upper", "lower"), amounts.sum(1), areas.sum(1)),
-        (("left", "right"), amounts.sum(0), areas.sum(0)),
-    ):
-        if parts[0] and parts[2]:
-            differences[names] = round(float(sums[0] / parts[0] - sums[2] / parts[2]), 6)
-    names = max(differences, key=lambda pair: abs(differences[pair]), default=("", ""))
-    strongest = differences.get(names, 0.0)
-    side = names[0 if strongest > 0 else 1] if abs(strongest) >= SIDE_LEVELS else None
     high, low = math.ceil(round(mean + limit, 6)), math.floor(round(mean - limit, 6))
     brightest = _region(excess, shares, cells, limit, lambda: gray >= high)
-    return brightest, _region(-excess, shares, cells, limit, lambda: gray <= low), side
+    return brightest, _region(-excess, shares, cells, limit, lambda: gray <= low)
 
 
 def _region(

@@ -29,6 +29,8 @@ def test_sides() -> None:
     assert measure(square(flat(60), 0, 0, 40, SIDE, 200), None, []).side == "left"
     assert measure(square(flat(60), 0, 60, SIDE, SIDE, 200), None, []).side == "lower"
     assert measure(square(flat(60), 0, 60, SIDE, SIDE, 70), None, []).side is None
+    # Seven columns: a third is 0-2, 2-4, 4-6 to whoever measures, 120, 80 and 100 on average.
+    assert measure(np.array([[120, 120, 120, 120, 0, 181, 120]], np.uint8), None, []).side == "left"
 
 
 def test_block_means_cover_every_pixel_once() -> None:
