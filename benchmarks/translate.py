@@ -27,7 +27,7 @@ from PIL import Image
 from torch import nn
 
 from benchmarks import machine
-from fusionrs_builder import pixels
+from fusionrs_builder import devices, pixels
 from fusionrs_builder.corpora.procedural import render
 from fusionrs_builder.settings import TranslateSettings
 from fusionrs_builder.shards import Footer
@@ -35,7 +35,7 @@ from fusionrs_builder.stage import make
 from fusionrs_builder.translate import checkpoint
 from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
 from fusionrs_builder.translate.stage import TranslateStage
-from fusionrs_builder.translate.translator import WEIGHTS, Precision, Translator, fast_bf16, load_translator
+from fusionrs_builder.translate.translator import WEIGHTS, Precision, Translator, load_translator
 from fusionrs_builder.translate.translators import cyclegan
 from fusionrs_builder.workspace import Workspace
 
@@ -252,7 +252,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     some = -(-chosen.images // _batch(chosen.device)) * _batch(chosen.device)
     on_gpu = chosen.device.startswith("cuda")
     # Without such instructions bf16 is emulated, some twenty times slower than fp32: nothing to learn from it.
-    precisions: Sequence[Precision] = ("bf16",) if on_gpu else ("fp32", "bf16") if fast_bf16() else ("fp32",)
+    precisions: Sequence[Precision] = ("bf16",) if on_gpu else ("fp32", "bf16") if devices.fast_bf16() else ("fp32",)
     result: dict[str, Any] = {"machine": machine.facts(chosen.device)}
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.open(Path(folder) / "ws", create=True)

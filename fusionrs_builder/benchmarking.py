@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fusionrs_builder import devices
 from fusionrs_builder.benchmark import lmms_eval
 from fusionrs_builder.benchmark.job import Data, Settings
 from fusionrs_builder.benchmark.records import INPUTS, Inputs, Record, Records
@@ -71,7 +72,7 @@ def benchmark(
     settings = Settings(
         tasks=tuple(task for task in TASKS if task in tasks),
         inputs=tuple(one for one in INPUTS if one in inputs),
-        device=_device(device),
+        device=str(devices.chosen(device)),
         seed=seed,
         probe=linear_probe,
         clip_score=clip_score,
@@ -191,17 +192,6 @@ class _Checks:
         seen, appearance = self._measured[record.id]
         scene, ir_captions = ([], [caption]) if of_infrared else ([caption], [])
         return [found.check for found in findings(scene, ir_captions, facts, seen, appearance)]
-
-
-def _device(device: str) -> str:
-    import torch
-
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    try:
-        torch.empty(1, device=chosen).cpu()
-    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without CUDA
-        raise UsageError(f"--device {device}: {str(error).splitlines()[0]}") from None
-    return chosen
 
 
 def _cache(given: str | os.PathLike[str] | None) -> Path:

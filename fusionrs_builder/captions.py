@@ -2,8 +2,24 @@
 
 import functools
 import hashlib
+import re
 import sys
 import unicodedata
+
+ACROSS = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
+DOWN = {"upper": "lower", "lower": "upper", "top": "bottom", "bottom": "top"}
+"""Sides of an image, and what they are in its mirror image and upside down."""
+
+SIDE = re.compile(
+    r"\b(?:left|right)(?:most)?\b(?! angle)"
+    r"|(?<!on )\b(?:top|bottom)\b"
+    r"|\b(?:upper|lower)\b(?=[- ](?:left|right|half|halves|side|part|portion|area|section|centre|center|corner|edge"
+    r"|middle|third|quarter|and|or)|[.,;:]|$)",
+    re.IGNORECASE,
+)
+"""A side of the image that a caption names; `lower contrast` is none."""
+
+COMPASS = re.compile(r"\b(?:north|south|east|west)", re.IGNORECASE)
 
 
 @functools.cache
@@ -19,3 +35,29 @@ def normalised(text: str) -> str:
 def key(text: str) -> int:
     """64 bits of a sentence; two that are equal when normalised have one."""
     return int.from_bytes(hashlib.blake2b(normalised(text).encode(), digest_size=8).digest(), "big")
+
+
+def turned(text: str, turn: int) -> str | None:
+    """What a caption says of the turned image: the sides that it names change places, as when MDETR is trained (Kamath
+    et al., ICCV 2021).
+
+    Args:
+        text: of the upright image.
+        turn: 0..7, in the order of `pixels.dihedral`.
+
+    Returns:
+        The caption; None where its words would not do: it names a side and the image is transposed, or the points of
+        the compass and it is turned at all.
+    """
+    if turn and COMPASS.search(text):
+        return None
+    if turn >= 4:
+        return None if SIDE.search(text) else text
+    words = (ACROSS if turn & 1 else {}) | (DOWN if turn & 2 else {})
+
+    def other(match: re.Match[str]) -> str:
+        word = match.group()
+        found = words.get(word.lower(), word)
+        return found.capitalize() if word[0].isupper() else found
+
+    return SIDE.sub(other, text)

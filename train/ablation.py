@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fusionrs_builder import devices
 from fusionrs_builder.benchmark.encoding import Encoded
 from fusionrs_builder.benchmark.models import specs
 from fusionrs_builder.benchmark.models.trained import MODEL
@@ -25,7 +26,6 @@ from fusionrs_builder.intervals import Estimate, average
 from fusionrs_builder.release.load import load_split
 from train import clip, recipe
 from train import settings as toml
-from train.training import device_of
 
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "rgb-only": {"ir_text": 0.0, "rgb_ir": 0.0},
@@ -107,7 +107,7 @@ def ablate(settings: Any) -> dict[str, Path]:
 
 def measured(records: Records, run: Path, device: str) -> dict[tuple[str, str], Result]:
     """The retrieval of a run on infrared, by (protocol, origin)."""
-    chosen = str(device_of(device))
+    chosen = str(devices.chosen(device))
     model = specs.embedding_model(f"train:{run}")
     found = retrieval(records, Encoded(model, records, None, chosen), ("infrared",), chosen)
     return {(one.protocol, one.origin): one for one in found if one.origin != "-"}

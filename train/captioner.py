@@ -14,53 +14,32 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     GPT2Config,
-    PreTrainedTokenizerFast,
     VisionEncoderDecoderConfig,
     VisionEncoderDecoderModel,
     ViTConfig,
     get_cosine_schedule_with_warmup,
 )
 
-from fusionrs_builder import intervals
+from fusionrs_builder import devices, intervals, pixels
 from fusionrs_builder.benchmark.metrics.captions import Captions
 from fusionrs_builder.benchmark.metrics.cider import cider_d, document_frequencies
 from fusionrs_builder.benchmark.metrics.tokens import tokenise
 from fusionrs_builder.benchmark.models import predictions
-from fusionrs_builder.benchmark.records import Record, Records, View
+from fusionrs_builder.benchmark.records import Record, Records
 from fusionrs_builder.benchmark.tasks import captioning
-from fusionrs_builder.benchmark.vqa.questions import hashed
 from fusionrs_builder.engines.progress import Progress
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import Files
 from fusionrs_builder.release.load import load_split
 from train import settings as config
-
-SIDE, PATCH = 64, 8
-"""Pixels of a side of what is seen, and of one token of it."""
-
-SHOWN: dict[str, tuple[View, ...]] = {"pair": ("rgb", "infrared"), "rgb": ("rgb",), "infrared": ("infrared",)}
-"""The views that a model sees."""
-
-LONGEST = 64
-"""Words and marks of a caption, its end among them; longer ones are not learnt from, and counted."""
-
-VOCABULARY = 8192
-"""The most words and marks that are known; the rarest of more are one and the same."""
-
-WORD = r" ?[^\s.,;:!?]+| ?[.,;:!?]"
-"""A word or a mark with the space before it, so that joined they are the text again."""
+from train.captioner_data import LONGEST, PATCH, SIDE, Lesson, Settings, batches, lessons, seen, tensor
 
 BEAMS = 3
 """Captions that are written side by side, of which the likeliest stays."""
@@ -68,112 +47,10 @@ BEAMS = 3
 WARMUP = 0.05
 """Share of the steps in which the learning rate rises."""
 
-PREDICTIONS = "predictions.jsonl"
+PREDICTIONS, SETTINGS = "predictions.jsonl", "settings.toml"
 
-
-@dataclass(frozen=True)
-class Settings:
-    """What is trained, on what and how.
-
-    Attributes:
-        data: folder of a release, or its name ORG/NAME on the Hub
-        out: folder of the run
-        shows: pair (both views), rgb or infrared
-        target: the captions to learn: ir (of the infrared view) or scene
-        split: whose infrared views are captioned in the end: test or validation
-        against: folders of other runs to compare with, commas between
-        steps: of the optimiser
-        batch_size: captions a step
-        learning_rate: the highest; it rises at first, then falls to nothing along a cosine
-        width: of a token in both networks, a multiple of 32
-        seed: of the weights, the order and the captions chosen
-        device: auto, cpu or cuda
-    """
-
-    data: str = ""
-    out: str = ""
-    shows: Literal["pair", "rgb", "infrared"] = "pair"
-    target: Literal["ir", "scene"] = "ir"
-    split: Literal["test", "validation"] = "test"
-    against: str = ""
-    steps: int = 1500
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    width: int = 128
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-
-    def __post_init__(self) -> None:
-        for name in ("data", "out"):
-            if not getattr(self, name):
-                raise UsageError(f"--{name} is missing: see python -m train.captioner --help")
-        for name in ("steps", "batch_size", "width"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} {getattr(self, name)}: 1 or more")
-        if self.width % 32:
-            raise UsageError(f"width {self.width}: a multiple of 32")
-
-
-class Lesson(NamedTuple):
-    """A record to learn from: what is seen of it, and the words of each caption, by number."""
-
-    id: str
-    seen: NDArray[np.int8]
-    captions: list[list[int]]
-
-
-def seen(records: Records, place: int, shows: str) -> NDArray[np.int8]:
-    """RGB and infrared of a record, less 128: int8 [4, SIDE, SIDE], 0 in the channels of what is not shown or there."""
-    found = np.zeros((4, SIDE, SIDE), np.int8)
-    for view in SHOWN[shows]:
-        if records[place].key(view) is not None:
-            small = records.picture(place, view).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-            pixels = (np.asarray(small, np.int16) - 128).transpose(2, 0, 1)
-            if view == "rgb":
-                found[:3] = pixels
-            else:
-                found[3] = pixels[0]
-    return found
-
-
-def tensor(several: Sequence[NDArray[np.int8]], device: torch.device) -> torch.Tensor:
-    """As the network takes them: float32 [N, 4, SIDE, SIDE] in -1..1."""
-    return torch.from_numpy(np.stack(several)).to(device).float() / 128
-
-
-def lessons(records: Records, settings: Settings) -> tuple[list[Lesson], Any, int]:
-    """What there is to learn from, a tokenizer made of its captions, and how many captions are too long.
-
-    Raises:
-        FusionError: there is nothing; a picture is damaged.
-    """
-    column = f"{settings.target}_captions"
-    texts: dict[int, Sequence[str]] = {
-        place: getattr(record, column)
-        for place, record in enumerate(records)
-        if record.rgb_sha256 and record.ir_sha256 and getattr(record, column)
-    }
-    words = Tokenizer(models.WordLevel(unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "isolated")
-    words.decoder = decoders.Fuse()
-    trainer = trainers.WordLevelTrainer(vocab_size=VOCABULARY, special_tokens=["<bos>", "<eos>", "<pad>", "<unk>"])
-    words.train_from_iterator((text for several in texts.values() for text in several), trainer)
-    tokenizer: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=words, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
-    )
-    found, too_long = [], 0
-    for place, several in texts.items():
-        known = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in several]
-        fitting = [caption for caption in known if len(caption) <= LONGEST]
-        too_long += len(known) - len(fitting)
-        if fitting:
-            found.append(Lesson(records[place].id, seen(records, place, settings.shows), fitting))
-    if not found:
-        raise FusionError(
-            f"{records.dataset}: no record of {records.split} has both views and {column} of up to {LONGEST} words "
-            f"({too_long:,} captions are longer): name another release"
-        )
-    return found, tokenizer, too_long
+FREE = ("against", "device")
+"""Settings that may differ when a run is made again in its folder."""
 
 
 def untrained(tokenizer: Any, settings: Settings) -> Any:
@@ -192,21 +69,6 @@ def untrained(tokenizer: Any, settings: Settings) -> Any:
     return VisionEncoderDecoderModel(shape)
 
 
-def batches(found: Sequence[Lesson], settings: Settings) -> Iterator[list[tuple[Lesson, list[int]]]]:
-    """Each epoch shows every record once, in an order of its own and with one of its captions, drawn by the seed."""
-    epoch, order = -1, np.arange(0)
-    for step in range(settings.steps):
-        batch = []
-        for number in range(step * settings.batch_size, (step + 1) * settings.batch_size):
-            if number // len(found) != epoch:
-                epoch = number // len(found)
-                order = np.random.default_rng([settings.seed, epoch]).permutation(len(found))
-            lesson = found[order[number % len(found)]]
-            drawn = hashed(settings.seed, f"{epoch}|{lesson.id}") % len(lesson.captions)
-            batch.append((lesson, lesson.captions[drawn]))
-        yield batch
-
-
 def learn(model: Any, found: Sequence[Lesson], settings: Settings, device: torch.device, log: Path) -> None:
     """Train to the end, a line of the log a step.
 
@@ -218,11 +80,11 @@ def learn(model: Any, found: Sequence[Lesson], settings: Settings, device: torch
     began = time.monotonic()
     with Progress("train.captioner", settings.steps) as progress, log.open("w", encoding="utf-8") as lines:
         for step, batch in enumerate(batches(found, settings), 1):
-            labels = torch.full((len(batch), max(len(text) for _, text in batch)), -100)
-            for row, (_, text) in zip(labels, batch, strict=True):
+            labels = torch.full((len(batch), max(len(text) for _, _, text in batch)), -100)
+            for row, (_, _, text) in zip(labels, batch, strict=True):
                 row[: len(text)] = torch.tensor(text)
-            images = tensor([lesson.seen for lesson, _ in batch], device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            images = tensor([pixels.dihedral(lesson.seen)[turn] for lesson, turn, _ in batch], device)
+            with devices.autocast(device):
                 loss = model(pixel_values=images, labels=labels.to(device)).loss
             if not math.isfinite(loss.item()):
                 raise FusionError(f"the loss is {loss.item()} at step {step}: give a lower --learning-rate")
@@ -297,10 +159,11 @@ def train(settings: Settings) -> None:
         UsageError: there is no such device, release or run.
         FusionError: there is nothing to learn from or to caption, a picture is damaged, the loss diverges.
     """
-    cuda = settings.device != "cpu" and torch.cuda.is_available()
-    if settings.device == "cuda" and not cuda:
-        raise UsageError("--device cuda: torch finds no GPU: give cpu")
-    device, out, name = torch.device("cuda" if cuda else "cpu"), Path(settings.out), Path(settings.data).resolve().name
+    if (Path(settings.out) / SETTINGS).is_file():
+        before = config.read(Settings, Path(settings.out) / SETTINGS)
+        if changed := config.differences(settings, before, FREE):
+            raise UsageError(f"{settings.out} holds a run of other settings ({'; '.join(changed)}): name another --out")
+    device, out, name = devices.chosen(settings.device), Path(settings.out), Path(settings.data).resolve().name
     records = Records(load_split(settings.data, settings.split), name, settings.split)
     wanted = {records[place].id for place in asked(records)}
     if not wanted:
@@ -316,7 +179,7 @@ def train(settings: Settings) -> None:
     print(f"{len(found):,} records, {len(tokenizer):,} words, {too_long:,} captions too long", file=sys.stderr)
 
     files = Files(settings.out)
-    files.write_bytes("settings.toml", config.as_toml(settings).encode())
+    files.write_bytes(SETTINGS, config.as_toml(settings).encode())
     model = untrained(tokenizer, settings).to(device)
     learn(model.train(), found, settings, device, out / "log.jsonl")
     model.save_pretrained(out / "model")

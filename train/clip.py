@@ -7,17 +7,16 @@ The run is gone on with when it is started again. It ends with `model/`, which o
 `fusionrs-build benchmark --model train:RUN` measures, and a card.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
+from fusionrs_builder import devices
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.translate import distributed
 from train import settings as toml
 from train.recipe import MAY_DIFFER, Settings
-from train.training import Training, device_of
+from train.training import Training
 
 SETTINGS = "settings.toml"
 
@@ -32,15 +31,12 @@ def train(settings: Settings) -> None:
     if not settings.data or not settings.out:
         raise UsageError("name the release by --data and the folder of the run by --out")
     out = Path(settings.out)
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    rank = int(os.environ.get("RANK", 0))
     if (out / SETTINGS).is_file():
         before = toml.read(Settings, out / SETTINGS)
         if changed := toml.differences(settings, before, MAY_DIFFER):
             raise UsageError(f"{out} holds a run of other settings ({'; '.join(changed)}): name another --out")
-    if world > 1:
-        torch.distributed.init_process_group("nccl" if device_of(settings.device).type == "cuda" else "gloo")
-    training = Training(settings, rank, world)
+    rank, world, device = distributed.start(devices.chosen(settings.device))
+    training = Training(settings, rank, world, device)
     if rank == 0:  # only now: settings that are wrong leave no run behind
         out.mkdir(parents=True, exist_ok=True)
         (out / SETTINGS).write_text(toml.as_toml(settings), encoding="utf-8")
@@ -50,8 +46,7 @@ def train(settings: Settings) -> None:
     finally:
         training.close()
     training.finish()
-    if world > 1:
-        torch.distributed.destroy_process_group()
+    distributed.stop(world)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -41,6 +41,7 @@ class Settings:
         validate_every: steps between two measurements on the validation split; 0: none
         save_every: steps between two states from which the run can be gone on with
         device: auto, cpu, cuda
+        precision: of the networks: bf16, fp32, or auto: bf16 where it is fast; losses are fp32
         seed: of all chance
     """
 
@@ -71,6 +72,7 @@ class Settings:
     validate_every: int = 0
     save_every: int = 200
     device: str = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -18,10 +18,12 @@ from torch import Tensor
 
 from fusionrs_builder import pixels
 from fusionrs_builder.captions import key, normalised
+from fusionrs_builder.captions import turned as turned_caption
 from fusionrs_builder.errors import FusionError
 
-LEAST_AREA = 0.5
-"""Of a random crop, as a share of the largest square of the image."""
+LEAST_AREA = 0.9
+"""Of a random crop, as a share of the largest square of the image; as open_clip has it. Captions count what is in the
+whole frame, and say where in it."""
 
 SPARE = 1.5
 """A JPEG is decoded at least so many times as fine as is wanted. Of aerial images of 256 and 640 px shown at 64 and 96,
@@ -125,13 +127,15 @@ def decoded(rows: Sequence[Row], epoch: int, settings: DataSettings) -> Batch:
     there, texts = [], []
     for at, row in enumerate(rows):
         chances = chance(settings.seed, epoch, row["id"])
-        crop = random_crop(chances) if settings.augment else Crop()
+        texts.append(_texts(row, chances, settings.captions))
+        crop = Crop()
+        if settings.augment:
+            crop, texts[-1] = true_to(texts[-1], random_crop(chances))
         images = _views(row, size, crop, settings.infrared)
         for views, image in zip((rgb, infrared), images, strict=True):
             if image is not None:
                 views[at] = turned(image, crop.turn)
         there.append([image is not None for image in images])
-        texts.append(_texts(row, chances, settings.captions))
     has_rgb, has_infrared = torch.tensor(there).unbind(1)
     scene, infrared_text = ([text[which] for text in texts] for which in (0, 1))
     return Batch(
@@ -158,6 +162,15 @@ def random_crop(chances: Sequence[float]) -> Crop:
     """A crop by numbers in [0, 1), of which the last four count."""
     area, left, top, turn = chances[-4:]
     return Crop((LEAST_AREA + (1 - LEAST_AREA) * area) ** 0.5, left, top, int(turn * 8))
+
+
+def true_to(texts: tuple[str, str], crop: Crop) -> tuple[Crop, tuple[str, str]]:
+    """A crop, and captions that hold of it; it is turned less where their words would not do."""
+    for turn in (crop.turn, crop.turn % 4):
+        scene, infrared = (turned_caption(text, turn) for text in texts)
+        if scene is not None and infrared is not None:
+            return crop._replace(turn=turn), (scene, infrared)
+    return crop._replace(turn=0), texts
 
 
 def square(data: bytes, mode: Literal["RGB", "L"], size: int, crop: Crop) -> Image.Image:

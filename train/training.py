@@ -6,7 +6,6 @@ A run can be gone on with at any step that was saved, to the same weights bit fo
 import hashlib
 import json
 import math
-import os
 import random
 import sys
 import time
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from fusionrs_builder import devices
 from fusionrs_builder.benchmark.models.trained import MODEL
 from fusionrs_builder.cards.models import Recipe
 from fusionrs_builder.errors import FusionError, UsageError
@@ -29,6 +29,7 @@ from train.card import CURVES, draw_curves, write_clip_card
 from train.data import Loader
 from train.gradient_cache import cached_backward
 from train.loss import Rows, Terms, gathered, trimodal
+from train.optimiser import adamw, learning_rate
 from train.recipe import MAY_DIFFER, Settings
 from train.samples import Batch, DataSettings
 from train.towers import Towers
@@ -44,10 +45,10 @@ class Training:
         step: steps that were done.
     """
 
-    def __init__(self, settings: Settings, rank: int, world: int) -> None:
+    def __init__(self, settings: Settings, rank: int, world: int, device: torch.device) -> None:
         self.settings, self.rank, self.world, self.step = settings, rank, world, 0
         self.out = Path(settings.out)
-        self.device = device_of(settings.device)
+        self.device = device
         _seed(settings.seed)
         self.towers = Towers(
             settings.arch, settings.pretrained, settings.image_size, settings.towers, settings.lora_rank,
@@ -64,9 +65,7 @@ class Training:
             ),
             self.towers.mean, self.towers.std, rank, world, self.device,
         )  # fmt: skip
-        self.optimiser = torch.optim.AdamW(
-            _groups(self.towers, settings.weight_decay), lr=settings.learning_rate, betas=(0.9, 0.98), eps=1e-6
-        )
+        self.optimiser = adamw(self.towers, settings)
         self.terms = Terms(settings.rgb_text, settings.ir_text, settings.rgb_ir, settings.fused_text)
         self.board: Any = None
         self.start = _copied(self.towers) if settings.start_share else None
@@ -117,7 +116,7 @@ class Training:
     def _one(self, batch: Batch) -> dict[str, float]:
         """One step; the terms of the loss by their names."""
         for group in self.optimiser.param_groups:
-            group["lr"] = _learning_rate(self.step, self.settings)
+            group["lr"] = learning_rate(self.step, self.settings)
         tokens = {"scene": self._tokens(batch.scene), "infrared_text": self._tokens(batch.infrared_text)}
         views = {"rgb": batch.rgb, "infrared": batch.infrared, **tokens}
         rows = Rows(
@@ -163,11 +162,10 @@ class Training:
 
     def _backward(self, views: dict[str, Tensor], rows: Rows) -> dict[str, float]:
         size = self.chunk or len(views["rgb"])
-        autocast = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
 
         def chunk(start: int) -> Any:
             def embed() -> dict[str, Tensor]:
-                with autocast:
+                with devices.autocast(self.device, self.settings.precision):
                     return dict(self.network({name: given[start : start + size] for name, given in views.items()}))
 
             return embed
@@ -255,26 +253,13 @@ class Training:
                 Recipe(
                     losses={name: weight for name, weight in asdict(self.terms).items() if weight},
                     steps=settings.steps, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
-                    precision="bf16" if self.device.type == "cuda" else "fp32", seed=settings.seed,
+                    precision=devices.precision(self.device) if settings.precision == "auto" else settings.precision,
+                    seed=settings.seed,
                     settings={name: value for name, value in asdict(settings).items() if name not in MAY_DIFFER},
                 ),
                 [long] * bool(self.too_long),
                 settings.infrared == "infrared" and any((settings.ir_text, settings.rgb_ir, settings.fused_text)),
             )  # fmt: skip
-
-
-def _groups(towers: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Parameters with weight decay, and those without: norms, biases, the scale, the class embedding."""
-    bare = [each for each in towers.parameters() if each.requires_grad and each.ndim < 2]
-    matrices = [each for each in towers.parameters() if each.requires_grad and each.ndim >= 2]
-    return [{"params": matrices, "weight_decay": decay}, {"params": bare, "weight_decay": 0.0}]
-
-
-def _learning_rate(step: int, settings: Settings) -> float:
-    if step < settings.warmup:
-        return settings.learning_rate * (step + 1) / settings.warmup
-    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _numbers(ids: Sequence[str], device: torch.device) -> Tensor:
@@ -311,13 +296,3 @@ def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def device_of(device: str) -> torch.device:
-    """The torch device of a setting, that of this rank among GPUs."""
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    if chosen != "cuda":
-        return torch.device(chosen)
-    found = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    torch.cuda.set_device(found)
-    return found

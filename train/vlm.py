@@ -26,6 +26,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PrinterCall
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from fusionrs_builder import devices
 from fusionrs_builder.benchmark.models.hugging_face import first_line
 from fusionrs_builder.benchmark.records import Records
 from fusionrs_builder.cards.models import Lora, Recipe, VlmFacts, vlm_card
@@ -163,10 +164,8 @@ def on_gpu(settings: Settings) -> bool:
     Raises:
         UsageError: there is none, or there are several and this is the only process.
     """
-    if settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available()):
+    if devices.chosen(settings.device).type == "cpu":
         return False
-    if not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch finds no GPU: give cpu")
     if (count := torch.cuda.device_count()) > 1 and WORLD == 1:
         raise UsageError(f"{count} GPUs: run `torchrun --nproc-per-node {count} -m ...`, or set CUDA_VISIBLE_DEVICES=0")
     return True

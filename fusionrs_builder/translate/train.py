@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from fusionrs_builder import devices
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.stage import digest
 from fusionrs_builder.translate import distributed, record, snapshot, view_statistics
@@ -24,7 +25,6 @@ from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
 from fusionrs_builder.translate.objectives import OBJECTIVES, Batch, Weights
 from fusionrs_builder.translate.objectives.objective import Shape
 from fusionrs_builder.translate.training_data import TrainingData
-from fusionrs_builder.translate.translator import fast_bf16
 from fusionrs_builder.translate.validation import validate
 
 WARMUP_STEPS = 50
@@ -155,7 +155,7 @@ def train(
         DivergedError: the loss is no longer a number.
         FusionError: an image is damaged; the folder cannot be written; memory is too small for half the batch.
     """
-    rank, world, device = distributed.start(_device(settings.device))
+    rank, world, device = distributed.start(devices.chosen(settings.device))
     shape = Shape(settings.generator, settings.ndf, settings.pool, settings.crop, settings.diff_augment)
     torch.manual_seed(settings.seed)
     objective = OBJECTIVES[settings.objective](shape, settings.weights)
@@ -200,7 +200,7 @@ def train(
     notes = record.Record(folder, until=step, keep=rank == 0)
 
     def draw(rgb: Tensor) -> Tensor:
-        with torch.no_grad(), _autocast(device):
+        with torch.no_grad(), devices.autocast(device):
             drawn: Tensor = mean(rgb.to(device, memory_format=torch.channels_last))
         return drawn
 
@@ -226,11 +226,11 @@ def train(
         torch.manual_seed(int(rng.integers(2**62)))
         losses: dict[str, Tensor] = {}
         try:
-            with _autocast(device):
+            with devices.autocast(device):
                 losses |= objective.generator_losses(_on(batch, device, size), rng)
             _learn(losses, drawing, rate, world, frozen=objective.discriminators())
             if judging:
-                with _autocast(device):
+                with devices.autocast(device):
                     mistakes = objective.discriminator_losses(rng)
                 _learn(mistakes, judging, rate, world)
                 losses |= mistakes
@@ -333,24 +333,3 @@ def follow(mean: nn.Module, network: nn.Module, decay: float) -> None:
                 kept.lerp_(new, 1 - decay)
             else:
                 kept.copy_(new)
-
-
-def _autocast(device: torch.device) -> torch.autocast:
-    """bf16 where it is fast; norms and losses take care of fp32 themselves."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or fast_bf16())
-
-
-def _device(name: str) -> torch.device:
-    """The device of a name.
-
-    Raises:
-        UsageError: there is no such device.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {name}: {str(error).splitlines()[0]}: give auto, cpu or cuda") from None
-    return device

@@ -16,11 +16,11 @@ from fusionrs_builder.translate import checkpoint
 from fusionrs_builder.translate.protocol import Array, Identity, Images, Kind, Precision, Translator, check
 from fusionrs_builder.translate.translators import command, controls, cyclegan, diffusion, onnx
 from fusionrs_builder.translate.translators.controls import CONTROLS
-from fusionrs_builder.translate.translators.cyclegan import GeneratorTranslator, fast_bf16
+from fusionrs_builder.translate.translators.cyclegan import GeneratorTranslator
 
 __all__ = [
     "CONTROLS", "HUB", "KINDS", "WEIGHTS", "Array", "GeneratorTranslator", "Identity", "Images", "Kind", "Precision",
-    "Translator", "check", "embedded", "fast_bf16", "load_translator", "translator_identity", "translator_params",
+    "Translator", "check", "embedded", "load_translator", "translator_identity", "translator_params",
 ]  # fmt: skip
 
 KINDS: tuple[Kind, ...] = (controls, command, onnx, diffusion, cyclegan)

@@ -20,7 +20,8 @@ from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.release.load import load_split
 from tests.benchmark.conftest import records, row
 from tests.train.conftest import Release, image, pair
-from train.captioner import LONGEST, SIDE, Settings, batches, compared, lessons, main, seen, tensor, train
+from train.captioner import compared, main, train
+from train.captioner_data import LONGEST, SIDE, Settings, batches, lessons, seen, tensor
 
 COLOURS = {"red": (250, 10, 10), "blue": (10, 10, 250), "green": (10, 250, 10), "white": (250, 250, 250)}
 GRAYS = {"dark": 20, "bright": 230}
@@ -184,25 +185,27 @@ def test_all_three_see_the_same_in_the_same_order(data: Path, run: Settings) -> 
     for shows in ("pair", "rgb", "infrared"):
         found, _, _ = lessons(of, replace(run, shows=shows))
         assert len(found) == 8  # neither what lacks a view nor what lacks words
-        orders.append([[(one.id, text) for one, text in batch] for batch in batches(found, replace(run, shows=shows))])
+        orders.append(
+            [[(one.id, turn, text) for one, turn, text in batch] for batch in batches(found, replace(run, shows=shows))]
+        )
     assert orders[0] == orders[1] == orders[2]
     assert len(orders[0]) == 3
-    assert all(len({id for id, _ in batch}) == 8 for batch in orders[0])
-    assert len({tuple(id for id, _ in batch) for batch in orders[0]}) == 3
+    assert all(len({id for id, *_ in batch}) == 8 for batch in orders[0])
+    assert len({tuple(id for id, *_ in batch) for batch in orders[0]}) == 3
 
 
 def test_every_caption_of_a_record_is_shown() -> None:
     of = records([row("a", 1, ir_captions=["one", "two", "three"])], "train")
     found, tokenizer, _ = lessons(of, Settings("d", "o"))
     texts = [tokenizer.decode(text[:-1]) for batch in batches(found, Settings("d", "o", steps=20, batch_size=2))
-             for _, text in batch]  # fmt: skip
+             for *_, text in batch]  # fmt: skip
     assert len(texts) == 40  # a batch larger than the set goes on with the next epoch
     assert set(texts) == {"one", "two", "three"}
 
 
 def test_scene_captions_can_be_learnt_instead(run: Settings, data: Path) -> None:
     found, tokenizer, _ = lessons(split_of(data, "train"), replace(run, target="scene"))
-    assert {tokenizer.decode(text[:-1]) for one in found for text in one.captions} == {
+    assert {tokenizer.decode(text[:-1]) for one in found for _, text in one.captions} == {
         f"A {colour} field." for colour in COLOURS
     }
 
@@ -219,7 +222,7 @@ def test_captions_that_are_too_long_are_counted() -> None:
     of = records([row("a", 1, ir_captions=[just, f"{just} roof"]), row("b", 2, ir_captions=[f"{just} roof"])], "train")
     found, _, too_long = lessons(of, Settings("d", "o"))
     assert too_long == 2
-    assert [(one.id, len(one.captions)) for one in found] == [("eurosat/a", 1)]
+    assert [(one.id, len(one.captions)) for one in found] == [("eurosat/a", 8)]
     with pytest.raises(FusionError, match=r"of up to 64 words \(1 captions are longer\)"):
         lessons(records([row("b", 2, ir_captions=[f"{just} roof"])], "train"), Settings("d", "o"))
 
@@ -261,7 +264,7 @@ def test_a_loss_that_is_no_number(run: Settings) -> None:
         (["--width", "40"], "width 40: a multiple of 32", 2),
         (["--against", "nowhere"], "--against nowhere: there is no predictions.jsonl", 2),
         (["--split", "validation"], "no validation split", 2),
-        *([] if torch.cuda.is_available() else [(["--device", "cuda"], "torch finds no GPU", 2)]),
+        *([] if torch.cuda.is_available() else [(["--device", "cuda"], "device cuda", 2)]),
     ],
 )
 def test_calls_that_are_wrong(
@@ -277,6 +280,21 @@ def test_runs_of_another_split_are_not_compared(run: Settings, tmp_path: Path) -
     (tmp_path / "other" / "predictions.jsonl").write_text('{"id": "corpus/100", "caption": "one of many"}\n')
     with pytest.raises(UsageError, match="no captions of these 28 records"):
         train(replace(run, against=str(tmp_path / "other")))
+
+
+def test_a_run_of_other_settings_stands(run: Settings) -> None:
+    train(run)
+    train(run)  # the same may be made again
+    with pytest.raises(UsageError, match=r"holds a run of other settings \(.*steps.*\): name another --out"):
+        train(replace(run, steps=2))
+
+
+def test_images_are_turned_as_far_as_words_follow() -> None:
+    of = records([row("a", 1, ir_captions=["on the left", "bright"])], "train")
+    found, tokenizer, _ = lessons(of, Settings("d", "o"))
+    said = [(turn, tokenizer.decode(text[:-1])) for turn, text in found[0].captions]
+    sides = ["on the left", "on the right", "on the left", "on the right"]
+    assert said == [*enumerate(sides), *((turn, "bright") for turn in range(8))]
 
 
 def test_too_few_to_score(released: Release, run: Settings) -> None:

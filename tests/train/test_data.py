@@ -26,7 +26,7 @@ from fusionrs_builder.release.transforms import squared
 from tests.conftest import encoded, picture
 from tests.train.conftest import PAIRS, SHAPES, THERMAL, Release, luma, pair
 from train.data import Loader
-from train.samples import Batch, Crop, DataSettings, chance, random_crop, square
+from train.samples import Batch, Crop, DataSettings, chance, random_crop, square, true_to
 
 MEAN, STD = (0.48, 0.45, 0.40), (0.27, 0.26, 0.28)
 ROWS = PAIRS + THERMAL
@@ -184,10 +184,21 @@ def test_both_views_are_cropped_and_turned_alike(release: Path) -> None:
 def test_crops_are_of_the_size_told_and_in_all_turns() -> None:
     crops = [random_crop(chance(0, 0, str(number))) for number in range(2000)]
     areas = [crop.side**2 for crop in crops]
-    assert 0.5 <= min(areas) < 0.51 and 0.99 < max(areas) <= 1 and abs(np.mean(areas) - 0.75) < 0.02
+    assert 0.9 <= min(areas) < 0.91 and 0.99 < max(areas) <= 1 and abs(np.mean(areas) - 0.95) < 0.01
     assert set(Counter(crop.turn for crop in crops)) == set(range(8))
     for side in ("left", "top"):
         assert abs(np.mean([getattr(crop, side) for crop in crops]) - 0.5) < 0.03
+
+
+def test_captions_are_true_of_the_turned_image() -> None:
+    for turn in range(8):
+        both, crop = ("A bright spot.", "It is brighter on the left."), Crop(0.9, 0.1, 0.1, turn)
+        found, said = true_to(both, crop)
+        assert found == crop._replace(turn=turn % 4)  # a quarter turn would ask for other words
+        assert said == (both[0], "It is brighter on the right." if turn % 2 else both[1])
+        assert true_to(("A bright spot.", ""), crop) == (crop, ("A bright spot.", ""))
+        found, said = true_to(("Houses to the north.", "upper half"), crop)
+        assert (found.turn, said) == (0, ("Houses to the north.", "upper half"))
 
 
 def test_a_crop_shows_the_same_ground_of_views_of_other_sizes() -> None:

@@ -464,7 +464,7 @@ def test_models_that_cannot_be_trained(
         (["--modality-drop", "1.5"], "modality_drop 1.5: a share, from 0 to 1"),
         (["--batch-size", "3", "--accumulate", "2"], "batch_size 3: a multiple of accumulate 2"),
         (["--data", "no/such/release/here"], "no such folder"),
-        *([] if torch.cuda.is_available() else [(["--device", "cuda"], "torch finds no GPU")]),
+        *([] if torch.cuda.is_available() else [(["--device", "cuda"], "device cuda")]),
     ],
 )
 def test_calls_that_are_wrong(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from fusionrs_builder import devices
 from fusionrs_builder.caption.chat.answer import MAX_REPLY
 from fusionrs_builder.caption.chat.ledger import Answer, Ledger
 from fusionrs_builder.caption.chat.question import SCHEMA, Question
@@ -44,9 +45,7 @@ def load_engine(settings: CaptionSettings, device: str) -> Engine:
     Raises:
         UsageError: neither is installed, or the model cannot be loaded.
     """
-    import torch
-
-    cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    cuda = devices.chosen(device).type == "cuda"
     for name, engine in (("vllm", _VLLM), ("transformers", _Transformers)):
         if importlib.util.find_spec(name) is None or (name == "vllm" and not cuda):
             continue

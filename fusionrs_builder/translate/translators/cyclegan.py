@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusionrs_builder import devices
 from fusionrs_builder.translate import checkpoint
 from fusionrs_builder.translate.protocol import Identity, Images, Precision, check
 
@@ -51,16 +52,12 @@ class GeneratorTranslator:
     """
 
     def __init__(self, found: checkpoint.Checkpoint, device: str = "cpu", precision: Precision = "fp32") -> None:
-        import torch
-
         from fusionrs_builder.translate.inference import prepared
 
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         self.name = found.name
         self.source, self.band, self.sha256 = _identity(found)
-        self._device, self._precision = torch.device(device), precision
-        if precision == "bf16" and self._device.type == "cpu" and not fast_bf16():
+        self._device, self._precision = devices.chosen(device), precision
+        if precision == "bf16" and self._device.type == "cpu" and not devices.fast_bf16():
             log.warning("this processor has no bf16 arithmetic: precision bf16 is many times slower here than fp32")
         self._network = prepared(checkpoint.load(found), self._device, precision)
         # For the first size as it is, once more for all others: a corpus of many sizes is not compiled for each.
@@ -109,13 +106,6 @@ class GeneratorTranslator:
             self._compiled = self._network
             drawn = self._compiled(x)[:n]
         return drawn
-
-
-def fast_bf16() -> bool:
-    """Whether this CPU computes in bf16; without such instructions it is emulated, tens of times slower than fp32."""
-    import torch
-
-    return any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _padded(rgb: "torch.Tensor") -> "torch.Tensor":

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fusionrs_builder import devices
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.translate.checkpoint import PICKLES
 from fusionrs_builder.translate.protocol import (
@@ -136,9 +137,7 @@ class Pipeline:
             from diffusers import StableDiffusionInstructPix2PixPipeline
         except ImportError:
             raise UsageError(f"{path} needs diffusers: pip install 'fusionrs-builder[diffusion]'") from None
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._path, self._recipe = path, recipe
+        self._path, self._recipe, chosen = path, recipe, devices.chosen(device)
         try:
             pipeline = StableDiffusionInstructPix2PixPipeline.from_pretrained(  # type: ignore[no-untyped-call]
                 path,
@@ -148,7 +147,7 @@ class Pipeline:
                 feature_extractor=None,
                 requires_safety_checker=False,
             )
-            self._pipeline = pipeline.to(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+            self._pipeline = pipeline.to(chosen, torch.bfloat16 if precision == "bf16" else torch.float32)
         except Exception as error:  # the errors of diffusers, transformers and safetensors have no common ancestor
             raise FusionError(f"{path} could not be loaded as a diffusers pipeline: {error}: fetch it again") from None
         self._pipeline.set_progress_bar_config(disable=True)
