@@ -170,6 +170,18 @@ def _kin(name: str) -> frozenset[str]:
     return frozenset((name,) if known is None else (name, known.settings.family or name, *known.overlaps))
 
 
+def facts_of(record: Record) -> Facts:
+    """A record of a release as `caption` knows it: with the scene captions that came with its corpus."""
+    by: dict[str, list[str]] = {}
+    for text, writer in zip(record.scene_captions, record.scene_writers, strict=False):
+        by.setdefault(writer, []).append(text)
+    return Facts(
+        id=record.id, labels=record.labels, boxes=record.boxes, gsd_m=record.gsd_m, origin=record.ir_origin,
+        band=record.ir_band, publisher=by.get("publisher", ()), model=by.get("model", ()),
+        template=by.get("template", ()),
+    )  # fmt: skip
+
+
 class _Checks:
     """The checks that captions of a build pass, see `caption/claims/`; a view is measured once."""
 
@@ -177,10 +189,7 @@ class _Checks:
         self._measured: dict[str, Any] = {}
 
     def __call__(self, record: Record, picture: Look, caption: str, of_infrared: bool) -> list[str]:
-        facts = Facts(
-            id=record.id, labels=record.labels, boxes=record.boxes, gsd_m=record.gsd_m, origin=record.ir_origin,
-            band=record.ir_band,
-        )  # fmt: skip
+        facts = facts_of(record)
         if record.id not in self._measured:
             visible, infrared = picture("rgb"), picture("infrared")
             rgb = None if visible is None else np.asarray(visible)

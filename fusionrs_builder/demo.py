@@ -12,6 +12,12 @@ from fusionrs_builder.engines.runner import Run, Summary
 from fusionrs_builder.errors import UsageError
 from fusionrs_builder.workspace import Workspace
 
+SPLIT = [0.7, 0.1, 0.2]
+"""Shares of train, validation and test: large enough to measure a model on, pairs of a sensor by themselves."""
+
+SCENES = ("naip-opengeos", "landsat8-zion", "landsat8-tirs", "s2-reservoir")
+"""Samples that are few and large; they are cut into tiles half as wide as a build of the whole corpus would take."""
+
 STEPS: tuple[Callable[..., Summary], ...] = (
     pipeline.download,
     pipeline.translate,
@@ -69,11 +75,15 @@ def from_samples(folder: Path) -> dict[str, dict[str, Any]]:
         UsageError: none is.
     """
     entries = {name: registry.entry(name) for name in registry.names()}
-    found = {
+    found: dict[str, dict[str, Any]] = {
         name: {"from": str((folder / entry.samples.folder).resolve())}
         for name, entry in entries.items()
         if entry and entry.samples and (folder / entry.samples.folder).is_dir()
     }
+    for name in SCENES:
+        entry = entries[name]
+        if name in found and entry and entry.settings.tile:
+            found[name]["tile"] = entry.settings.tile // 2
     if not found:
         raise UsageError(f"no sample corpus in {folder}: correct --samples or FUSIONRS_SAMPLES, or leave them out")
     return found
@@ -87,9 +97,10 @@ def rendered(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_config(workspace: Workspace, corpora: dict[str, dict[str, Any]]) -> None:
-    """A fusionrs.toml of exactly these corpora; other tables stay as they are. A demo is for one's own use: all pixels
+    """A fusionrs.toml of exactly these corpora; what other tables say stays. A demo is for one's own use: all pixels
     are in it.
     """
     kept = tomlkit.parse(workspace.read_bytes(config.CONFIG).decode()) if workspace.exists(config.CONFIG) else {}
     push = {"license_policy": "any", **kept.get("push", {})}
-    config.replace(workspace, {**kept, "corpora": corpora, "push": push})
+    curate = {"split": SPLIT, **kept.get("curate", {})}
+    config.replace(workspace, {**kept, "corpora": corpora, "curate": curate, "push": push})

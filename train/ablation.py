@@ -9,7 +9,7 @@ trained again. Measured is by the retrieval protocols of the benchmark, measured
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, make_dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +48,19 @@ CLAIMS = (
 )
 """First row, less second row, by protocol and metric: what the paper holds, or should hold."""
 
-Settings: Any = make_dataclass(
-    "Settings",
-    [
-        ("seeds", int, 3),
-        ("split", str, "test"),
-        *((field.name, field.type, field.default) for field in fields(recipe.Settings) if field.name != "seed"),
-    ],
-    frozen=True,
-)
-Settings.__doc__ = (
-    "Of an ablation.\n\n    Attributes:\n        seeds: trainings of each row\n        split: that is measured on\n"
-    + (recipe.Settings.__doc__ or "").split("Attributes:\n", 1)[1].split("        seed: ", 1)[0]
-)
+
+@dataclass(frozen=True)
+class Settings(recipe.Settings):
+    """Of an ablation.
+
+    Attributes:
+        seeds: trainings of each row, of `seed` and the next ones
+        split: that is measured on
+    """
+
+    seeds: int = 3
+    split: str = "test"
+
 
 Scores = dict[tuple[str, str], dict[str, Estimate]]
 """Of one row: (protocol, origin) -> metric -> the mean over seeds, resampled by image."""
@@ -79,7 +79,7 @@ class Row:
     seeds: dict[tuple[str, str], list[float]]
 
 
-def ablate(settings: Any) -> dict[str, Path]:
+def ablate(settings: Settings) -> dict[str, Path]:
     """Train what is missing, measure all, write `ablation.md`, `ablation.json` and `ablation.png`; returns them.
 
     Raises:
@@ -89,13 +89,12 @@ def ablate(settings: Any) -> dict[str, Path]:
     if settings.seeds < 1 or not settings.out:
         raise UsageError("give --seeds of 1 or more, and the folder of the runs by --out")
     records = Records(load_split(settings.data, settings.split), Path(settings.data).name, settings.split)
-    given = {field.name: getattr(settings, field.name) for field in fields(recipe.Settings) if field.name != "seed"}
     out, found = Path(settings.out), {}
     for name, change in ROWS.items():
         runs = []
-        for seed in range(settings.seeds):
+        for seed in range(settings.seed, settings.seed + settings.seeds):
             place = out / name / str(seed)
-            one = replace(recipe.Settings(**given), **change, out=str(place), seed=seed)
+            one = replace(toml.part(recipe.Settings, settings), **change, out=str(place), seed=seed)
             if not (place / MODEL).is_dir():
                 clip.train(one)
             elif changed := toml.differences(one, toml.read(recipe.Settings, place / clip.SETTINGS), recipe.MAY_DIFFER):
@@ -120,7 +119,7 @@ def _mean(runs: Sequence[Mapping[tuple[str, str], Result]]) -> Scores:
     }
 
 
-def write(out: Path, found: Mapping[str, Row], settings: Any, records: Records) -> dict[str, Path]:
+def write(out: Path, found: Mapping[str, Row], settings: Settings, records: Records) -> dict[str, Path]:
     """The tables, the differences, and a plot."""
     lines = [
         f"# Ablation: {settings.data}, {settings.steps} steps of {settings.batch_size}, {settings.seeds} seeds",

@@ -1,20 +1,18 @@
-"""Train a small captioning model from scratch: what the infrared view adds to the visible one, with no one's weights.
+"""Train a small captioning model from scratch, with no one's weights.
 
-    python -m train.captioner --data DIR_OR_REPO --out runs/rgb --shows rgb
-    python -m train.captioner --data DIR_OR_REPO --out runs/infrared --shows infrared
-    python -m train.captioner --data DIR_OR_REPO --out runs/pair --shows pair --against runs/rgb,runs/infrared
+    python -m train.captioner --data DIR_OR_REPO --out runs/pair --shows pair
 
 A ViT reads 64 x 64 pixels of four channels, RGB and infrared; a small GPT-2 writes words. An image that is not shown,
-or that a record does not have, is zeros. All learn from the same records, those with both views, in the same order.
-RUN holds `model` with its tokenizer, `settings.toml`, `log.jsonl`, `predictions.jsonl` for the benchmark's
-`predictions:RUN/predictions.jsonl`, and with `--against` the differences in `scores.json`.
+or that a record does not have, is zeros. Whatever is shown, all learn from the same records, those with both views, in
+the same order. RUN holds `model` with its tokenizer, `settings.toml`, `log.jsonl` and `predictions.jsonl`, for the
+benchmark's `predictions:RUN/predictions.jsonl`. `train.caption_ablation` compares what is shown.
 """
 
 import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +25,8 @@ from transformers import (
     get_cosine_schedule_with_warmup,
 )
 
-from fusionrs_builder import devices, intervals, pixels
-from fusionrs_builder.benchmark.metrics.captions import Captions
-from fusionrs_builder.benchmark.metrics.cider import cider_d, document_frequencies
-from fusionrs_builder.benchmark.metrics.tokens import tokenise
-from fusionrs_builder.benchmark.models import predictions
-from fusionrs_builder.benchmark.records import Record, Records
+from fusionrs_builder import devices, pixels
+from fusionrs_builder.benchmark.records import Records
 from fusionrs_builder.benchmark.tasks import captioning
 from fusionrs_builder.engines.progress import Progress
 from fusionrs_builder.errors import FusionError, UsageError
@@ -49,7 +43,7 @@ WARMUP = 0.05
 
 PREDICTIONS, SETTINGS = "predictions.jsonl", "settings.toml"
 
-FREE = ("against", "device")
+FREE = ("device",)
 """Settings that may differ when a run is made again in its folder."""
 
 
@@ -122,59 +116,30 @@ def captions(model: Any, tokenizer: Any, records: Records, settings: Settings, d
     return said
 
 
-def compared(records: Records, said: Mapping[str, Mapping[str, str]], seed: int) -> dict[str, Any]:
-    """CIDEr-D of several contestants, and the first less each other one, on the records that have both views.
-
-    Args:
-        records: that were captioned.
-        said: contestant -> id -> caption.
-        seed: of the bootstrap.
-
-    Returns:
-        As `intervals.compare`: over all, and over those of either origin, weighed by the n-grams of all; and their `n`.
-    """
-    both: list[Record] = [records[place] for place in asked(records) if records[place].rgb_sha256]
-    parts = {"CIDEr-D": both}
-    for origin in ("measured", "translated"):
-        parts[f"CIDEr-D, {origin}"] = [record for record in both if record.ir_origin == origin]
-    contestants: dict[str, dict[str, intervals.Estimate]] = {}
-    for name, known in said.items():
-        paired = {
-            what: Captions(
-                {record.id: tokenise(known[record.id]) for record in part},
-                {record.id: [tokenise(text) for text in record.ir_captions] for record in part},
-            )
-            for what, part in parts.items()
-            if part
-        }
-        weights = document_frequencies(paired["CIDEr-D"])
-        contestants[name] = {what: cider_d(part, weights).estimate(seed) for what, part in paired.items()}
-    return intervals.compare(contestants) | {"n": {what: len(part) for what, part in parts.items()}}
-
-
-def train(settings: Settings) -> None:
-    """Train, caption the split, and compare with other runs.
+def check_standing(settings: Settings) -> None:
+    """Nothing, unless a run of other settings stands in the folder.
 
     Raises:
-        UsageError: there is no such device, release or run.
-        FusionError: there is nothing to learn from or to caption, a picture is damaged, the loss diverges.
+        UsageError: one does.
     """
     if (Path(settings.out) / SETTINGS).is_file():
         before = config.read(Settings, Path(settings.out) / SETTINGS)
         if changed := config.differences(settings, before, FREE):
             raise UsageError(f"{settings.out} holds a run of other settings ({'; '.join(changed)}): name another --out")
+
+
+def train(settings: Settings) -> None:
+    """Train, and caption the split.
+
+    Raises:
+        UsageError: there is no such device or release, or the run that stands has other settings.
+        FusionError: there is nothing to learn from or to caption, a picture is damaged, the loss diverges.
+    """
+    check_standing(settings)
     device, out, name = devices.chosen(settings.device), Path(settings.out), Path(settings.data).resolve().name
     records = Records(load_split(settings.data, settings.split), name, settings.split)
-    wanted = {records[place].id for place in asked(records)}
-    if not wanted:
+    if not asked(records):
         raise FusionError(f"{name}: {settings.split} has too few infrared captions to score: give another --split")
-    said: dict[str, dict[str, str]] = {settings.out: {}}
-    for run in filter(None, settings.against.split(",")):
-        if not (path := Path(run) / PREDICTIONS).is_file():
-            raise UsageError(f"--against {run}: there is no {PREDICTIONS}: name folders of runs that are done")
-        said[run] = {id: one.text for id, one in predictions.read(path, path.read_bytes()).items()}
-        if said[run].keys() != wanted or not any(records[place].rgb_sha256 for place in asked(records)):
-            raise UsageError(f"--against {run}: no captions of these {len(wanted)} records, or none has both views")
     found, tokenizer, too_long = lessons(Records(load_split(settings.data, "train"), name, "train"), settings)
     print(f"{len(found):,} records, {len(tokenizer):,} words, {too_long:,} captions too long", file=sys.stderr)
 
@@ -184,15 +149,9 @@ def train(settings: Settings) -> None:
     learn(model.train(), found, settings, device, out / "log.jsonl")
     model.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")
-    mine = said[settings.out] = captions(model.eval(), tokenizer, records, settings, device)
-    lines = [json.dumps({"id": id, "caption": text}, ensure_ascii=False) + "\n" for id, text in mine.items()]
+    said = captions(model.eval(), tokenizer, records, settings, device)
+    lines = [json.dumps({"id": id, "caption": text}, ensure_ascii=False) + "\n" for id, text in said.items()]
     files.write_bytes(PREDICTIONS, "".join(lines).encode())
-    if len(said) > 1:
-        scores = compared(records, said, settings.seed)
-        files.write_json("scores.json", scores)
-        for run, metrics in scores["differences"].items():
-            for metric, score in metrics.items():
-                print(f"{metric}, n = {scores['n'][metric]}: {out.name} less {run}: {intervals.Score(**score)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

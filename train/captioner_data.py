@@ -22,7 +22,9 @@ from fusionrs_builder.errors import FusionError, UsageError
 SIDE, PATCH = 64, 8
 """Pixels of a side of what is seen, and of one token of it."""
 
-SHOWN: dict[str, tuple[View, ...]] = {"pair": ("rgb", "infrared"), "rgb": ("rgb",), "infrared": ("infrared",)}
+Shows = Literal["pair", "rgb", "infrared"]
+
+SHOWN: dict[Shows, tuple[View, ...]] = {"pair": ("rgb", "infrared"), "rgb": ("rgb",), "infrared": ("infrared",)}
 """The views that a model sees."""
 
 LONGEST = 64
@@ -45,7 +47,6 @@ class Settings:
         shows: pair (both views), rgb or infrared
         target: the captions to learn: ir (of the infrared view) or scene
         split: whose infrared views are captioned in the end: test or validation
-        against: folders of other runs to compare with, commas between
         steps: of the optimiser
         batch_size: captions a step
         learning_rate: the highest; it rises at first, then falls to nothing along a cosine
@@ -56,10 +57,9 @@ class Settings:
 
     data: str = ""
     out: str = ""
-    shows: Literal["pair", "rgb", "infrared"] = "pair"
+    shows: Shows = "pair"
     target: Literal["ir", "scene"] = "ir"
     split: Literal["test", "validation"] = "test"
-    against: str = ""
     steps: int = 1500
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -92,7 +92,7 @@ class Lesson(NamedTuple):
     captions: list[tuple[int, list[int]]]
 
 
-def seen(records: Records, place: int, shows: str) -> NDArray[np.int8]:
+def seen(records: Records, place: int, shows: Shows) -> NDArray[np.int8]:
     """RGB and infrared of a record, less 128: int8 [4, SIDE, SIDE], 0 in the channels of what is not shown or there."""
     found = np.zeros((4, SIDE, SIDE), np.int8)
     for view in SHOWN[shows]:

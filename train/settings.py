@@ -52,6 +52,12 @@ def as_toml(settings: Any) -> str:
     return tomlkit.dumps(dataclasses.asdict(settings))
 
 
+def part(kind: type[Settings], settings: Any) -> Settings:
+    """Settings of a dataclass out of those of one that inherits from it."""
+    found: Settings = kind(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)})
+    return found
+
+
 def differences(now: Any, before: Any, ignored: Sequence[str] = ()) -> list[str]:
     """What of two settings is not the same, a line each.
 
@@ -99,6 +105,9 @@ def _file(kind: type[Any], path: Path) -> dict[str, Any]:
 
 
 def _lines(kind: type[Any]) -> dict[str, str]:
-    """The docstring's line of each attribute."""
-    text = re.sub(r"\n\s{10,}", " ", kind.__doc__ or "")
-    return {name: line.strip() for name, line in re.findall(r"^\s+(\w+): (.+)$", text, re.MULTILINE)}
+    """The docstring's line of each attribute, of those that are inherited too."""
+    found: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        text = re.sub(r"\n\s{10,}", " ", each.__doc__ or "")
+        found |= {name: line.strip() for name, line in re.findall(r"^\s+(\w+): (.+)$", text, re.MULTILINE)}
+    return found

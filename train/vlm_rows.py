@@ -16,6 +16,7 @@ from fusionrs_builder.benchmark.prompts import CAPTION_INFRARED, CAPTION_PAIR, C
 from fusionrs_builder.benchmark.records import Record, Records
 from fusionrs_builder.benchmark.vqa.questions import hashed, questions
 from fusionrs_builder.errors import FusionError, UsageError
+from train.vlm_stage import CaptionStage
 
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
 """Processes that train together, a GPU each, as torchrun has it."""
@@ -37,6 +38,7 @@ class Settings:
         lora_alpha: the adapter's output is scaled by lora_alpha / lora_rank
         modality_drop: share of the captions of records with both views that are asked of one view alone
         questions: share of the rows that are questions made from boxes, where the release has boxes
+        caption_stage: share of the rows that are asked as `fusionrs-build caption` asks, with facts, answered in JSON
         save_every: steps between checkpoints
         workers: processes that read and decode ahead of the training
         seed: of the adapter and of all that is drawn
@@ -54,6 +56,7 @@ class Settings:
     lora_alpha: int = 32
     modality_drop: float = 0.3
     questions: float = 0.3
+    caption_stage: float = 0.2
     save_every: int = 100
     workers: int = 0
     seed: int = 0
@@ -66,9 +69,11 @@ class Settings:
         for name in ("steps", "batch_size", "accumulate", "lora_rank", "lora_alpha", "save_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} {getattr(self, name)}: 1 or more")
-        for name in ("modality_drop", "questions"):
+        for name in ("modality_drop", "questions", "caption_stage"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} {getattr(self, name):g}: a share, from 0 to 1")
+        if self.questions + self.caption_stage > 1:
+            raise UsageError(f"questions {self.questions:g} + caption_stage {self.caption_stage:g}: 1 at most")
         if self.batch_size % (WORLD * self.accumulate):
             raise UsageError(f"batch_size {self.batch_size}: a multiple of accumulate {self.accumulate} x {WORLD} GPUs")
 
@@ -96,7 +101,7 @@ class Rows:
 
     Args:
         records: the train split.
-        settings: `seed`, `modality_drop` and `questions` of them.
+        settings: `seed` and the shares of them.
 
     Raises:
         FusionError: no record has a caption and the views that it is about.
@@ -111,6 +116,7 @@ class Rows:
                 "release with captions (`fusionrs-build caption`), or name another as --data"
             )
         self._asked = questions(records, settings.seed) if settings.questions else []
+        self._stage = CaptionStage(records)
         self._epoch, self._order = -1, np.arange(0)
 
     def row(self, number: int) -> tuple[int, Ask]:
@@ -118,7 +124,7 @@ class Rows:
 
         An epoch goes through all records in an order of its own; a question takes the place of a record's caption.
         """
-        if self._asked and self._share(f"question|{number}") < self._settings.questions:
+        if self._asked and self._share(f"kind|{number}") < self._settings.questions:
             one = self._asked[self._draw(f"which|{number}") % len(self._asked)]
             return one.place, Ask(one.prompt, ("infrared",), (one.answer,))
         epoch, at = divmod(number, len(self.places))
@@ -137,7 +143,9 @@ class Rows:
         return place, ask._replace(answers=(answer,))
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        """As trl takes it: `prompt` and `completion`, a message each, and `images`."""
+        """As trl takes it: `prompt` and `completion`, in messages, and `images`."""
+        if self._stage.places and self._share(f"kind|{number}") >= 1 - self._settings.caption_stage:
+            return self._stage.row(self._stage.places[self._draw(f"stage|{number}") % len(self._stage.places)])
         place, ask = self.row(number)
         return {
             "prompt": [{"role": "user", "content": ask.prompt}],

@@ -20,6 +20,7 @@ from fusionrs_builder.corpora import registry
 from fusionrs_builder.engines.runner import Run
 from fusionrs_builder.release.load import load_split
 from fusionrs_builder.workspace import Workspace
+from tests.caption.chat.tiny_vlm import save_tiny_vlm
 from tests.e2e.conftest import COMMAND, Call
 from tests.e2e.test_chat_server import serving
 
@@ -141,7 +142,7 @@ def test_a_real_server_is_asked_once_though_the_run_is_killed(
     release: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, call: Call
 ) -> None:
     out = tmp_path / "results"
-    with serving(tmp_path_factory.mktemp("tiny-vlm")) as (url, model, log):
+    with serving(save_tiny_vlm(tmp_path_factory.mktemp("tiny-vlm"))) as (url, model, log):
         command = ["benchmark", "all", "--data", f"{release}:test[:100]", "--out", str(out), "--inputs", "infrared"]
         command += ["--model", f"chat:{url}#{model}", "--model", "majority", "--model", "copy-nearest"]
         running = subprocess.Popen([COMMAND, *command], stderr=subprocess.PIPE, start_new_session=True)

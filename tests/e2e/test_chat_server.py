@@ -26,10 +26,10 @@ RECORDS = 200
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, str, Path]]:
-    """A server of a tiny model in a folder: its address, the name of the model, and the file of its log."""
+def serving(model: Path) -> Iterator[tuple[str, str, Path]]:
+    """A server of the model in a folder: its address, the name of the model, and the file of its log."""
     pytest.importorskip("uvicorn")
-    model, log = save_tiny_vlm(folder), folder / "log"
+    log = model / "log"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -54,7 +54,7 @@ def serving(folder: Path) -> Iterator[tuple[str, str, Path]]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Its address and the name of its model."""
-    with serving(tmp_path_factory.mktemp("tiny-vlm")) as (url, model, _):
+    with serving(save_tiny_vlm(tmp_path_factory.mktemp("tiny-vlm"))) as (url, model, _):
         yield url, model
 
 

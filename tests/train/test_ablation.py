@@ -61,4 +61,4 @@ def test_the_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         ablation.main(["--help"])
     shown = capsys.readouterr().out
-    assert "trainings of each row" in shown and "--rgb-text" in shown and "--seed " not in shown
+    assert "trainings of each row" in shown and "weight of the term of visible images" in shown

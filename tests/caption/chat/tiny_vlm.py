@@ -1,5 +1,6 @@
 """A Qwen2-VL of a few thousand weights, made here: its words are noise, but every part of it is real."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
@@ -14,8 +15,18 @@ TEMPLATE = (
 )
 
 
-def save_tiny_vlm(folder: Path) -> Path:
-    """Write model, tokenizer and processor, random but seeded; returns the folder."""
+NOISE = ("an overhead view of fields and dark roofs in the upper left",) * 20
+
+
+def save_tiny_vlm(folder: Path, words: Sequence[str] = NOISE, vocabulary: int = 400, spread: float = 0.02) -> Path:
+    """Write model, tokenizer and processor, random but seeded; returns the folder.
+
+    Args:
+        folder: where to.
+        words: that the tokenizer is made of.
+        vocabulary: tokens, at most.
+        spread: standard deviation of the embeddings and of the last layer, which an adapter leaves as they are.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import (
@@ -30,9 +41,8 @@ def save_tiny_vlm(folder: Path) -> Path:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    words = ["an overhead view of fields and dark roofs in the upper left"] * 20
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        vocab_size=vocabulary, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
     bpe.train_from_iterator(words, trainer)
     tokenizer = PreTrainedTokenizerFast(
@@ -64,6 +74,8 @@ def save_tiny_vlm(folder: Path) -> Path:
     )  # fmt: skip
     torch.manual_seed(0)
     model = Qwen2VLForConditionalGeneration(config)
+    torch.nn.init.normal_(model.lm_head.weight, std=spread)
+    torch.nn.init.normal_(model.get_input_embeddings().weight, std=spread)
     model.generation_config.eos_token_id = ids["<|im_end|>"]
     model.generation_config.pad_token_id = ids["<|endoftext|>"]
     model.save_pretrained(folder)
