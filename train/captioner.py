@@ -69,7 +69,7 @@ def learn(model: Any, found: Sequence[Lesson], settings: Settings, device: torch
     Raises:
         FusionError: the loss is not finite.
     """
-    optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=0.05)
+    optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=0.05, fused=True)
     schedule = get_cosine_schedule_with_warmup(optimiser, round(WARMUP * settings.steps), settings.steps)
     began = time.monotonic()
     with Progress("train.captioner", settings.steps) as progress, log.open("w", encoding="utf-8") as lines:
@@ -78,12 +78,13 @@ def learn(model: Any, found: Sequence[Lesson], settings: Settings, device: torch
             for row, (_, _, text) in zip(labels, batch, strict=True):
                 row[: len(text)] = torch.tensor(text)
             images = tensor([pixels.dihedral(lesson.seen)[turn] for lesson, turn, _ in batch], device)
-            with devices.autocast(device):
+            with devices.attention(device), devices.autocast(device):
                 loss = model(pixel_values=images, labels=labels.to(device)).loss
             if not math.isfinite(loss.item()):
                 raise FusionError(f"the loss is {loss.item()} at step {step}: give a lower --learning-rate")
             optimiser.zero_grad()
-            loss.backward()
+            with devices.attention(device):
+                loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             told = {"step": step, "loss": loss.item(), "learning_rate": schedule.get_last_lr()[0]}
             lines.write(json.dumps(told | {"seconds": round(time.monotonic() - began, 1)}) + "\n")

@@ -16,7 +16,7 @@ def adamw(network: nn.Module, settings: Settings) -> torch.optim.AdamW:
     trained = [each for each in network.parameters() if each.requires_grad]
     matrices, bare = [each for each in trained if each.ndim >= 2], [each for each in trained if each.ndim < 2]
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": bare, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=BETAS, eps=EPSILON)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=BETAS, eps=EPSILON, fused=True)
 
 
 def learning_rate(step: int, settings: Settings) -> float:

@@ -85,7 +85,7 @@ class Training:
         if self.rank == 0:
             self.board = SummaryWriter(self.out / BOARD, purge_step=self.step + 1)
         for batch in self._batches():
-            terms = self._one(batch)
+            terms = self.learn(batch)
             if not all(math.isfinite(value) for value in terms.values()):
                 good = (self.step - 1) // settings.save_every * settings.save_every
                 stands = f"the state of step {good} stands in" if good else "no state stands in"
@@ -113,7 +113,7 @@ class Training:
                     return
                 yield batch
 
-    def _one(self, batch: Batch) -> dict[str, float]:
+    def learn(self, batch: Batch) -> dict[str, float]:
         """One step; the terms of the loss by their names."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, self.settings)
@@ -124,8 +124,9 @@ class Training:
         )
         rows = rows.gathered()
         self.optimiser.zero_grad(set_to_none=True)
-        terms = self._fitting(views, rows)
-        norm = torch.nn.utils.clip_grad_norm_(self.towers.parameters(), math.inf)
+        with devices.attention(self.device):
+            terms = self._fitting(views, rows)
+        norm = torch.nn.utils.get_total_norm(each.grad for each in self.towers.parameters() if each.grad is not None)
         if not norm.isfinite():
             terms = {**terms, "gradient": float(norm)}
         elif terms:
@@ -182,10 +183,11 @@ class Training:
         return cached_backward(chunks, loss, nullcontext if self.world == 1 else self.network.no_sync)
 
     def _tokens(self, texts: Sequence[str]) -> Tensor:
+        tokens: Tensor = self.towers.tokenize(list(texts), context_length=self.towers.context)
         encode = getattr(self.towers.tokenize, "encode", None)
         if encode is not None:
-            self.too_long += sum(len(encode(text)) + 2 > self.towers.context for text in texts)
-        tokens: Tensor = self.towers.tokenize(list(texts), context_length=self.towers.context)
+            full = [text for text, row in zip(texts, tokens, strict=True) if row[-1]]
+            self.too_long += sum(len(encode(text)) + 2 > self.towers.context for text in full)
         return tokens.to(self.device)
 
     def _tell(self, facts: dict[str, Any]) -> None:

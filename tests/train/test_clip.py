@@ -71,7 +71,7 @@ def test_killed_at_any_step_it_ends_with_the_same_weights(
 ) -> None:
     settings = replace(settings, towers=towers, ema=0.9, start_share=0.25)
     train(replace(settings, out=str(tmp_path / "whole")))
-    one = clip.Training._one
+    one = clip.Training.learn
 
     def stopped(self, batch):
         if self.step == 5:
@@ -79,7 +79,7 @@ def test_killed_at_any_step_it_ends_with_the_same_weights(
         return one(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(clip.Training, "_one", stopped)
+        patch.setattr(clip.Training, "learn", stopped)
         with pytest.raises(KeyboardInterrupt):
             train(settings)
     train(settings)
