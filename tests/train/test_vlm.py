@@ -116,7 +116,7 @@ class TestRows:
     )
 
     def rows(self, of: Records | None = None, **given: Any) -> Rows:
-        return Rows(of or self.OF, Settings("d", "m", "o", **{"questions": 0.0, **given}))
+        return Rows(of or self.OF, Settings("d", "m", "o", **{"questions": 0.0, "caption_stage": 0.0, **given}))
 
     def test_modality_drop(self) -> None:
         rows = self.rows()
@@ -188,7 +188,7 @@ class TestBatch:
     def rows(self) -> Rows:
         of = [row(f"r{n}", n, ir_captions=[f"Roofs number {n}."]) for n in range(3)]
         of += [row("long", 9, rgb=False, ir_captions=["roofs " * 400])]
-        return Rows(records(of, "train"), Settings("d", "m", "o", questions=0.0, modality_drop=0.4))
+        return Rows(records(of, "train"), Settings("d", "m", "o", questions=0.0, caption_stage=0.0, modality_drop=0.4))
 
     def test_the_answer_alone_is_learnt(self, rows: Rows, base: Path) -> None:
         processor: Any = AutoProcessor.from_pretrained(base)
@@ -227,7 +227,7 @@ class TestBatch:
 def test_it_learns_of_two_images_a_row(base: Path, one: Path, tmp_path: Path) -> None:
     settings = Settings(
         str(one), str(base), str(tmp_path / "run"), steps=25, batch_size=2, learning_rate=1e-2, modality_drop=0.0,
-        lora_rank=8, device="cpu",
+        caption_stage=0.0, lora_rank=8, device="cpu",
     )  # fmt: skip
     train(settings)
     losses = [line["loss"] for line in log_of(settings)]
@@ -367,8 +367,9 @@ def test_texts_longer_than_the_context_are_counted(base: Path, released: Release
     shape["text_config"]["max_position_embeddings"] = 300
     (small / "config.json").write_text(json.dumps(shape))
     settings = Settings(
-        str(data), str(small), str(tmp_path / "run"), steps=3, batch_size=2, modality_drop=0.0, device="cpu"
-    )
+        str(data), str(small), str(tmp_path / "run"), steps=3, batch_size=2, modality_drop=0.0, caption_stage=0.0,
+        device="cpu",
+    )  # fmt: skip
     train(settings)
     assert [line["too_long"] for line in log_of(settings)] == [1, 2, 3]
     assert log_of(settings)[0]["loss"] > 1
