@@ -30,6 +30,7 @@ from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.release.load import load_split
 from fusionrs_builder.release.transforms import COLUMNS, VIEWS
 from train.samples import Batch, Captions, DataSettings, Row, Shown, decoded
+from train.workers import died
 
 BUFFER = 2048
 """Encoded rows among which the next is drawn when streaming; about 100 KB each."""
@@ -144,13 +145,9 @@ class _Mapped:
             try:
                 batch = next(found, None)
             except (RuntimeError, OSError, EOFError) as error:
-                # What was raised in a worker that lives says so; the others come of reading from one that does not.
-                if not self._loader.num_workers or "in DataLoader worker process" in str(error):
-                    raise
-                raise FusionError(
-                    "a worker that decodes images died: it was killed, or memory or /dev/shm is full; go on with "
-                    f"fewer workers or a smaller batch_size ({type(error).__name__}: {error})"
-                ) from error
+                if told := died(error, self._loader.num_workers):
+                    raise told from error
+                raise
             if batch is None:
                 return
             if isinstance(batch, str):

@@ -37,6 +37,7 @@ class Settings:
         ema: of the weights that are kept, 0: those of the last step
         start_share: of the weights that training started from in those that are kept
         augment: random crops and turns
+        streaming: read the release as it comes, mixed among 2,048 rows at a time, without a copy of it on the disk
         workers: processes that read
         validate_every: steps between two measurements on the validation split; 0: none
         save_every: steps between two states from which the run can be gone on with
@@ -68,6 +69,7 @@ class Settings:
     ema: float = 0.0
     start_share: float = 0.0
     augment: bool = True
+    streaming: bool = False
     workers: int = 2
     validate_every: int = 0
     save_every: int = 200
@@ -81,6 +83,8 @@ class Settings:
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise UsageError(f"{name} = {getattr(self, name)}: give {value} or more")
+        if self.start_share and self.towers == "lora":
+            raise UsageError("start_share mixes weights, and would mix the factors of lora: take shared or separate")
         for name in ("ema", "start_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} = {getattr(self, name)}: give 0 or more, and less than 1")

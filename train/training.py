@@ -61,7 +61,8 @@ class Training:
         self.loader = Loader(
             DataSettings(
                 settings.data, "train", settings.infrared, settings.captions, settings.batch_size,
-                size if isinstance(size, int) else size[0], settings.workers, settings.augment, seed=settings.seed,
+                size if isinstance(size, int) else size[0], settings.workers, settings.augment,
+                settings.streaming, settings.seed,
             ),
             self.towers.mean, self.towers.std, rank, world, self.device,
         )  # fmt: skip

@@ -37,6 +37,7 @@ from fusionrs_builder.release.load import load_split
 from train import settings as config
 from train.card import data_facts
 from train.vlm_rows import WORLD, Collator, Rows, Settings, captions
+from train.workers import died
 
 CHECKPOINTS, KEPT = "checkpoints", 2
 """Their folder in a run, and how many stay: the last, and the one before in case that is not whole."""
@@ -80,10 +81,9 @@ class Fit(SFTTrainer):
         try:
             return super().get_batch_samples(*args, **more)
         except (RuntimeError, OSError, EOFError) as error:
-            # What was raised in a worker that lives says so; the others come of reading from one that does not.
-            if not self.args.dataloader_num_workers or "in DataLoader worker process" in str(error):
-                raise
-            raise FusionError(f"a worker died ({first_line(error)}): run it again with fewer --workers") from error
+            if told := died(error, self.args.dataloader_num_workers):
+                raise told from error
+            raise
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **more: Any) -> Any:
         """As trl's.

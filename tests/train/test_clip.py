@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,11 +66,19 @@ def test_the_loss_falls_and_the_run_is_a_model_of_the_benchmark(settings: Settin
     assert list((Path(settings.out) / "tensorboard").glob("events.*"))
 
 
-@pytest.mark.parametrize("towers", ["shared", "lora", "separate"])
+@pytest.mark.parametrize(
+    ("towers", "change"),
+    [
+        ("shared", {}),
+        ("shared", {"streaming": True}),
+        ("lora", {"start_share": 0.0}),
+        ("separate", {"precision": "fp32"}),
+    ],
+)
 def test_killed_at_any_step_it_ends_with_the_same_weights(
-    settings: Settings, towers: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    settings: Settings, towers: str, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    settings = replace(settings, towers=towers, ema=0.9, start_share=0.25)
+    settings = replace(settings, **{"towers": towers, "ema": 0.9, "start_share": 0.25, **change})
     train(replace(settings, out=str(tmp_path / "whole")))
     one = clip.Training.learn
 
@@ -237,6 +246,21 @@ def test_two_processes_learn_as_one(settings: Settings, towers: str, tmp_path: P
 def test_numbers_out_of_range_are_told(settings: Settings, change: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=next(iter(change))):
         replace(settings, **change)
+
+
+def test_weights_of_another_width_are_told(settings: Settings, tmp_path: Path) -> None:
+    train(replace(settings, steps=1))
+    start = str(Path(settings.out, "model", WEIGHTS))
+    again = replace(settings, steps=1, pretrained=start, out=str(tmp_path / "again"))
+    train(again)  # of the same width they are taken
+    (tmp_path / "wide.json").write_text(json.dumps({**ARCH, "embed_dim": 24}))
+    with pytest.raises(UsageError, match=r"--arch wide --pretrained .*: cannot be loaded: .*size mismatch"):
+        train(replace(again, arch=str(tmp_path / "wide.json"), out=str(tmp_path / "wide")))
+
+
+def test_the_start_is_not_mixed_into_factors(settings: Settings) -> None:
+    with pytest.raises(UsageError, match="would mix the factors of lora"):
+        replace(settings, towers="lora", start_share=0.5)
 
 
 def test_batch_normalisation_must_see_the_whole_batch(settings: Settings, tmp_path: Path) -> None:

@@ -396,5 +396,5 @@ def test_a_worker_that_is_killed(release: Path) -> None:
     assert worker.pid
     os.kill(worker.pid, signal.SIGKILL)
     time.sleep(0.5)  # nothing is raised in the midst of a step of the training
-    with pytest.raises(FusionError, match="worker that decodes images died"):
+    with pytest.raises(FusionError, match="worker that reads and decodes died"):
         list(batches)
