@@ -1,5 +1,5 @@
 # Every target makes the virtual environment when it is missing, or older than pyproject.toml.
-.PHONY: demo test lint bench scores gpu torture format clean
+.PHONY: demo test lint bench scores ablation gpu torture format clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -41,6 +41,7 @@ bench: $(STAMP) $(PEER) $(DISTILABEL) $(CLIP_BENCHMARK)  ## speed, as ratios; on
 	$(RUN)python -m benchmarks.caption_metrics
 	$(RUN)python -m benchmarks.recall --peer $(PEERS)/clip_benchmark
 	$(RUN)python -m benchmarks.loader
+	$(RUN)python -m benchmarks.train
 	$(RUN)python -m benchmarks.table --plot docs/benchmark.png
 
 scores: $(STAMP)  ## what the translators are worth against measured infrared; about an hour
@@ -48,9 +49,14 @@ scores: $(STAMP)  ## what the translators are worth against measured infrared; a
 	$(RUN)python -m benchmarks.unseen
 	$(RUN)python -m benchmarks.second_witness
 
+ablation: demo  ## what infrared and its captions are worth to models that learn from the demo; an hour and a half
+	$(RUN)python -m train.ablation --data demo/release/fusionrs --arch train/configs/tiny-64.json --batch-size 64 --steps 300 --out runs/ablation
+	$(RUN)python -m train.caption_ablation --data demo/release/fusionrs --steps 2000 --out runs/captions
+
 gpu: $(STAMP)  ## the checks that need a GPU, and the training of the translators that come with the package
 	$(RUN)python -m benchmarks.translate --device cuda --images 4096
 	$(RUN)python -m benchmarks.training --device cuda
+	$(RUN)python -m benchmarks.train --device cuda --arch ViT-B-32 --batch 2048 --records 20000
 	$(RUN)python -m benchmarks.shipped nir-small --device cuda --install
 	$(RUN)python -m benchmarks.shipped lwir-small --device cuda --install
 	$(RUN)python -m benchmarks.translators --device cuda
