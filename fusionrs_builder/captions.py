@@ -11,13 +11,16 @@ DOWN = {"upper": "lower", "lower": "upper", "top": "bottom", "bottom": "top"}
 """Sides of an image, and what they are in its mirror image and upside down."""
 
 SIDE = re.compile(
-    r"\b(?:left|right)(?:most)?\b(?! angle)"
-    r"|(?<!on )\b(?:top|bottom)\b"
+    r"\b(?:left|right)(?:most)?\b(?![- ](?:angled?|next|standing|bare|over|by|behind)\b)"
+    r"|(?<!on )\b(?:top|bottom)\b(?![- ](?:down|up|view|of a)\b)"
     r"|\b(?:upper|lower)\b(?=[- ](?:left|right|half|halves|side|part|portion|area|section|centre|center|corner|edge"
     r"|middle|third|quarter|and|or)|[.,;:]|$)",
     re.IGNORECASE,
 )
-"""A side of the image that a caption names; `lower contrast` is none."""
+"""A side of the image that a caption names; `lower contrast` is none, nor is `a top-down view`."""
+
+LYING = re.compile(r"\b(?:horizontal|vertical)", re.IGNORECASE)
+"""What a quarter turn makes of the one is the other."""
 
 COMPASS = re.compile(r"\b(?:north|south|east|west)", re.IGNORECASE)
 
@@ -52,7 +55,7 @@ def turned(text: str, turn: int) -> str | None:
     if turn and COMPASS.search(text):
         return None
     if turn >= 4:
-        return None if SIDE.search(text) else text
+        return None if SIDE.search(text) or LYING.search(text) else text
     words = (ACROSS if turn & 1 else {}) | (DOWN if turn & 2 else {})
 
     def other(match: re.Match[str]) -> str:

@@ -19,6 +19,7 @@ from fusionrs_builder.captions import key, normalised, turned
          "Ships at the bottom-left, cars at the top"),
         ("The leftmost car is warm.", "The rightmost car is warm.", None),
         ("Left of the road, in the centre.", "Right of the road, in the centre.", None),
+        ("A top-down view of trees left standing right next to a right-angled bend.", None, None),
         ("Lower contrast than before, a right angle, a mast on top of a roof.", None, None),
     ],
 )  # fmt: skip
@@ -27,6 +28,10 @@ def test_sides_change_places(said: str, mirrored: str | None, turned_over: str |
     assert turned(said, 1) == (mirrored or said)
     assert turned(said, 2) == (turned_over or said)
     assert {turned(said, turn) for turn in range(4, 8)} == {None if mirrored or turned_over else said}
+
+
+def test_what_lies_stands_after_a_quarter_turn() -> None:
+    assert [turned("A horizontal road.", turn) for turn in (0, 1, 3, 4, 7)] == ["A horizontal road."] * 3 + [None] * 2
 
 
 def test_no_turn_keeps_the_points_of_the_compass() -> None:

@@ -7,6 +7,7 @@ trained again. Measured is by the retrieval protocols of the benchmark, measured
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,36 +18,46 @@ from fusionrs_builder import devices
 from fusionrs_builder.benchmark.encoding import Encoded
 from fusionrs_builder.benchmark.models import specs
 from fusionrs_builder.benchmark.models.trained import MODEL
-from fusionrs_builder.benchmark.records import Records
+from fusionrs_builder.benchmark.records import FEWEST, Records
 from fusionrs_builder.benchmark.result import Result
 from fusionrs_builder.benchmark.tasks.retrieval import retrieval
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.files import Files
 from fusionrs_builder.intervals import Estimate, average
 from fusionrs_builder.release.load import load_split
-from train import clip, recipe
+from train import clip, recipe, standing
 from train import settings as toml
+from train.data import rows_sha256
+from train.training import SPLIT
+
+ALIKE: Mapping[str, Any] = {
+    "infrared": "infrared", "captions": "ir", "rgb_text": 1.0, "ir_text": 1.0, "rgb_ir": 1.0, "fused_text": 0.0,
+    "pairs": True,
+}  # fmt: skip
+"""Of all rows; all learn from the same records."""
 
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "rgb-only": {"ir_text": 0.0, "rgb_ir": 0.0},
     "rgb-duplicate": {"infrared": "duplicate"},
     "rgb-gray": {"infrared": "gray"},
     "ir-scene-captions": {"captions": "scene"},
-    "ir-ir-captions": {"captions": "ir"},
+    "ir-ir-captions": {},
     "ir-mixed-captions": {"captions": "mixed"},
-    "without-rgb-ir": {"captions": "ir", "rgb_ir": 0.0},
+    "without-rgb-ir": {"rgb_ir": 0.0},
 }
 """What is changed in each; of all else nothing."""
 
 CLAIMS = (
     ("ir-ir-captions", "ir-scene-captions", "ir-captions@1", "ir->text R@10"),
+    ("ir-ir-captions", "ir-scene-captions", "fusionrs-rc4@1", "ir->text R@10"),
     ("ir-ir-captions", "rgb-only", "fusionrs-rc4@1", "Mean R"),
     ("ir-ir-captions", "rgb-duplicate", "fusionrs-rc4@1", "Mean R"),
     ("ir-ir-captions", "rgb-gray", "fusionrs-rc4@1", "Mean R"),
     ("ir-ir-captions", "without-rgb-ir", "fusionrs-rc4@1", "Mean R"),
     ("ir-mixed-captions", "ir-ir-captions", "fusionrs-rc4@1", "Mean R"),
 )
-"""First row, less second row, by protocol and metric: what the paper holds, or should hold."""
+"""First row, less second row, by protocol and metric: what the paper holds, or should hold. Each kind of captions is at
+home in a protocol of its own, so the two are compared in both."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,8 @@ class Settings(recipe.Settings):
     split: str = "test"
 
 
+ORIGINS = ("measured", "translated")
+
 Scores = dict[tuple[str, str], dict[str, Estimate]]
 """Of one row: (protocol, origin) -> metric -> the mean over seeds, resampled by image."""
 
@@ -73,10 +86,12 @@ class Row:
     Attributes:
         scores: see `Scores`.
         seeds: (protocol, origin) -> headline of each seed.
+        runs: the results of each seed.
     """
 
     scores: Scores
     seeds: dict[tuple[str, str], list[float]]
+    runs: Sequence[Mapping[tuple[str, str], Result]]
 
 
 def ablate(settings: Settings) -> dict[str, Path]:
@@ -88,19 +103,28 @@ def ablate(settings: Settings) -> dict[str, Path]:
     """
     if settings.seeds < 1 or not settings.out:
         raise UsageError("give --seeds of 1 or more, and the folder of the runs by --out")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "an ablation is one process: train its runs by `torchrun ... -m train.clip`, then run it alone"
+        )
     records = Records(load_split(settings.data, settings.split), Path(settings.data).name, settings.split)
+    pairs = [one for one in records if one.rgb_sha256 and one.ir_sha256]
+    if max(sum(one.ir_origin == origin for one in pairs) for origin in ORIGINS) < FEWEST:
+        raise FusionError(f"{settings.data}:{settings.split} holds too few images with infrared: name another --split")
+    learnt = rows_sha256(load_split(settings.data, SPLIT))
     out, found = Path(settings.out), {}
     for name, change in ROWS.items():
         runs = []
         for seed in range(settings.seed, settings.seed + settings.seeds):
             place = out / name / str(seed)
-            one = replace(toml.part(recipe.Settings, settings), **change, out=str(place), seed=seed)
-            if not (place / MODEL).is_dir():
+            one = replace(toml.part(recipe.Settings, settings), **{**ALIKE, **change}, out=str(place), seed=seed)
+            if (place / MODEL).is_dir():
+                standing.check(one, clip.sources_of(one, learnt), recipe.MAY_DIFFER)
+            else:
                 clip.train(one)
-            elif changed := toml.differences(one, toml.read(recipe.Settings, place / clip.SETTINGS), recipe.MAY_DIFFER):
-                raise UsageError(f"{place} holds a run of other settings ({'; '.join(changed)}): name another --out")
             runs.append(measured(records, place, settings.device))
-        found[name] = Row(_mean(runs), {key: [run[key].estimates["Mean R"].value for run in runs] for key in runs[0]})
+        headlines = {key: [run[key].estimates["Mean R"].value for run in runs] for key in runs[0]}
+        found[name] = Row(_mean(runs), headlines, runs)
     return write(out, found, settings, records)
 
 
@@ -128,12 +152,10 @@ def write(out: Path, found: Mapping[str, Row], settings: Settings, records: Reco
     ]
     facts: dict[str, Any] = {"split_sha256": records.sha256, "seeds": settings.seeds, "rows": {}, "differences": []}
     keys = list(dict.fromkeys(key for row in found.values() for key in row.scores))
-    if not keys:
-        raise FusionError(f"{settings.data}:{settings.split} holds too few images with infrared: name another --split")
     for protocol, origin in keys:
         n = next(row.scores[protocol, origin]["Mean R"].n for row in found.values())
         metrics = list(next(iter(found.values())).scores[protocol, origin])
-        shown = [metric for metric in metrics if metric.endswith("R@1")]
+        shown = [metric for metric in metrics if metric.endswith(("R@1", "ir->text R@10"))]
         lines += [f"## {protocol}, {origin} infrared, n = {n}", "", f"| row | Mean R | {' | '.join(shown)} |"]
         lines += ["|---|" + "---:|" * (1 + len(shown))]
         for name, row in found.items():
@@ -147,20 +169,27 @@ def write(out: Path, found: Mapping[str, Row], settings: Settings, records: Reco
     lines += [
         "## Differences on the same images",
         "",
-        "| row | less | of | difference | excludes 0 |",
+        "Clear: the interval excludes 0, and all seeds agree; in brackets the lowest and highest seed.",
+        "",
+        "| row | less | of | difference | clear |",
         "|---|---|---|---:|---|",
     ]
     for first, second, protocol, metric in CLAIMS:
-        for origin in ("measured", "translated"):
-            if (protocol, origin) in keys:
-                a, b = (found[name].scores[protocol, origin][metric] for name in (first, second))
-                score = (a - b).score
-                clear = "yes" if score.low > 0 or score.high < 0 else "no"
-                lines.append(
-                    f"| {first} | {second} | {metric}, {protocol}, {origin} | {_shown(a - b, '+')} | {clear} |"
-                )
-                names = {"row": first, "less": second, "protocol": protocol, "origin": origin, "metric": metric}
-                facts["differences"].append({**names, **_facts(a - b)})
+        for key in ((protocol, origin) for origin in ORIGINS):
+            if key not in keys:
+                continue
+            ours, theirs = found[first], found[second]
+            difference = ours.scores[key][metric] - theirs.scores[key][metric]
+            seeds = [
+                a[key].estimates[metric].value - b[key].estimates[metric].value
+                for a, b in zip(ours.runs, theirs.runs, strict=True)
+            ]
+            score = difference.score
+            clear = (score.low > 0 and min(seeds) > 0) or (score.high < 0 and max(seeds) < 0)
+            cell = f"{_shown(difference, '+')} [{100 * min(seeds):+.1f}, {100 * max(seeds):+.1f}]"
+            lines.append(f"| {first} | {second} | {metric}, {', '.join(key)} | {cell} | {'yes' if clear else 'no'} |")
+            names = {"row": first, "less": second, "protocol": protocol, "origin": key[1], "metric": metric}
+            facts["differences"].append({**names, **_facts(difference), "seeds": seeds, "clear": clear})
     files = Files(str(out))
     files.write_bytes("ablation.md", ("\n".join(lines) + "\n").encode())
     files.write_json("ablation.json", facts)

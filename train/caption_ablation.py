@@ -48,22 +48,17 @@ def ablate(settings: Settings) -> dict[str, Path]:
         UsageError: a setting is wrong, or a run that stands has others.
         FusionError: as `captioner.train`; or no record that is captioned has both views.
     """
-    if settings.seeds < 1:
-        raise UsageError("give --seeds of 1 or more")
+    if settings.seeds < 1 or settings.target != "ir":
+        raise UsageError("give --seeds of 1 or more, and --target ir: captions of infrared views are what is scored")
     records = Records(load_split(settings.data, settings.split), Path(settings.data).resolve().name, settings.split)
-    wanted = {records[place].id for place in asked(records)}
     said: dict[str, list[dict[str, str]]] = {shows: [] for shows in SHOWN}
     for seed in range(settings.seed, settings.seed + settings.seeds):
         for shows in SHOWN:
             place = Path(settings.out) / shows / str(seed)
             one = replace(toml.part(captioner_data.Settings, settings), shows=shows, seed=seed, out=str(place))
-            if not (place / PREDICTIONS).is_file():
-                captioner.train(one)
-            captioner.check_standing(one)
+            captioner.train(one)
             path = place / PREDICTIONS
             said[shows].append({id: one.text for id, one in predictions.read(path, path.read_bytes()).items()})
-            if said[shows][-1].keys() != wanted:
-                raise UsageError(f"{path} holds captions of other records than {settings.data} has: name another --out")
     return write(settings, compared(records, said, settings.seed), records.sha256)
 
 
@@ -76,7 +71,8 @@ def compared(records: Records, said: Mapping[str, Sequence[Mapping[str, str]]], 
         seed: of the bootstrap, over images.
 
     Returns:
-        As `intervals.compare`: over all, and over those of either origin, weighed by the n-grams of all; and their `n`.
+        As `intervals.compare`: over all, and over those of either origin, weighed by the n-grams of all; `by_seed`, the
+        differences of each pair of trainings; and their `n`.
 
     Raises:
         FusionError: fewer than `FEWEST` records have both views.
@@ -104,11 +100,17 @@ def compared(records: Records, said: Mapping[str, Sequence[Mapping[str, str]]], 
         weights = document_frequencies(paired[METRIC])
         return {what: cider_d(part, weights).estimate(seed) for what, part in paired.items()}
 
-    contestants: dict[str, dict[str, Estimate]] = {}
-    for name, trainings in said.items():
-        scores = [score(known) for known in trainings]
-        contestants[name] = {what: average([each[what] for each in scores]) for what in parts}
-    return compare(contestants) | {"n": {what: len(part) for what, part in parts.items()}}
+    each = {name: [score(known) for known in trainings] for name, trainings in said.items()}
+    means = {name: {what: average([one[what] for one in scores]) for what in parts} for name, scores in each.items()}
+    subject, *controls = each
+    seeds = {
+        control: {
+            what: [(ours[what] - theirs[what]).value for ours, theirs in zip(each[subject], each[control], strict=True)]
+            for what in parts
+        }
+        for control in controls
+    }
+    return compare(means) | {"by_seed": seeds, "n": {what: len(part) for what, part in parts.items()}}
 
 
 def write(settings: Settings, found: Mapping[str, Any], sha256: str) -> dict[str, Path]:
@@ -116,21 +118,23 @@ def write(settings: Settings, found: Mapping[str, Any], sha256: str) -> dict[str
     lines = [
         f"# Captions of infrared views: {settings.data}, {settings.steps} steps of {settings.batch_size}",
         f"CIDEr-D on {settings.split} (sha256 {sha256[:12]}), the mean of {settings.seeds} trainings, with 95 % "
-        "intervals over images.",
+        "intervals over images; of differences, in brackets the lowest and highest of the trainings'.",
         "",
         f"| shown | {' | '.join(f'{what} (n = {n})' for what, n in found['n'].items())} |",
         "|---|" + "---:|" * len(found["n"]),
     ]
-    lines += [f"| {name} | {_cells(of)} |" for name, of in found["scores"].items()]
-    lines += [f"| {next(iter(SHOWN))} less {name} | {_cells(of)} |" for name, of in found["differences"].items()]
+    lines += [
+        f"| {name} | {' | '.join(str(Score(**score)) for score in of.values())} |"
+        for name, of in found["scores"].items()
+    ]
+    for name, of in found["differences"].items():
+        seeds = found["by_seed"][name]
+        cells = [f"{Score(**score)} [{min(seeds[what]):.2f}, {max(seeds[what]):.2f}]" for what, score in of.items()]
+        lines.append(f"| {next(iter(SHOWN))} less {name} | {' | '.join(cells)} |")
     files, names = Files(settings.out), ("captions.md", "captions.json")
     files.write_bytes(names[0], ("\n".join(lines) + "\n").encode())
     files.write_json(names[1], {"split_sha256": sha256, "seeds": settings.seeds, **found})
     return {name: Path(settings.out) / name for name in names}
-
-
-def _cells(of: Mapping[str, Mapping[str, float]]) -> str:
-    return " | ".join(str(Score(**score)) for score in of.values())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

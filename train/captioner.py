@@ -29,10 +29,11 @@ from fusionrs_builder import devices, pixels
 from fusionrs_builder.benchmark.records import Records
 from fusionrs_builder.benchmark.tasks import captioning
 from fusionrs_builder.engines.progress import Progress
-from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.errors import FusionError
 from fusionrs_builder.files import Files
 from fusionrs_builder.release.load import load_split
 from train import settings as config
+from train import standing
 from train.captioner_data import LONGEST, PATCH, SIDE, Lesson, Settings, batches, lessons, seen, tensor
 
 BEAMS = 3
@@ -41,10 +42,10 @@ BEAMS = 3
 WARMUP = 0.05
 """Share of the steps in which the learning rate rises."""
 
-PREDICTIONS, SETTINGS = "predictions.jsonl", "settings.toml"
+PREDICTIONS = "predictions.jsonl"
 
-FREE = ("device",)
-"""Settings that may differ when a run is made again in its folder."""
+FREE = ("data", "out", "device")
+"""Settings that may differ when a run that stands is asked for again."""
 
 
 def untrained(tokenizer: Any, settings: Settings) -> Any:
@@ -117,42 +118,31 @@ def captions(model: Any, tokenizer: Any, records: Records, settings: Settings, d
     return said
 
 
-def check_standing(settings: Settings) -> None:
-    """Nothing, unless a run of other settings stands in the folder.
-
-    Raises:
-        UsageError: one does.
-    """
-    if (Path(settings.out) / SETTINGS).is_file():
-        before = config.read(Settings, Path(settings.out) / SETTINGS)
-        if changed := config.differences(settings, before, FREE):
-            raise UsageError(f"{settings.out} holds a run of other settings ({'; '.join(changed)}): name another --out")
-
-
 def train(settings: Settings) -> None:
-    """Train, and caption the split.
+    """Train, and caption the split; nothing where that was done. A run that was killed begins anew.
 
     Raises:
         UsageError: there is no such device or release, or the run that stands has other settings.
         FusionError: there is nothing to learn from or to caption, a picture is damaged, the loss diverges.
     """
-    check_standing(settings)
     device, out, name = devices.chosen(settings.device), Path(settings.out), Path(settings.data).resolve().name
     records = Records(load_split(settings.data, settings.split), name, settings.split)
     if not asked(records):
         raise FusionError(f"{name}: {settings.split} has too few infrared captions to score: give another --split")
-    found, tokenizer, too_long = lessons(Records(load_split(settings.data, "train"), name, "train"), settings)
+    learnt = Records(load_split(settings.data, "train"), name, "train")
+    sources = {f"the {one.split} split": one.sha256 for one in (learnt, records)}
+    if standing.check(settings, sources, FREE) and (out / PREDICTIONS).is_file():
+        return
+    found, tokenizer, too_long = lessons(learnt, settings)
     print(f"{len(found):,} records, {len(tokenizer):,} words, {too_long:,} captions too long", file=sys.stderr)
-
-    files = Files(settings.out)
-    files.write_bytes(SETTINGS, config.as_toml(settings).encode())
+    standing.begin(settings, sources)
     model = untrained(tokenizer, settings).to(device)
     learn(model.train(), found, settings, device, out / "log.jsonl")
     model.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")
     said = captions(model.eval(), tokenizer, records, settings, device)
     lines = [json.dumps({"id": id, "caption": text}, ensure_ascii=False) + "\n" for id, text in said.items()]
-    files.write_bytes(PREDICTIONS, "".join(lines).encode())
+    Files(settings.out).write_bytes(PREDICTIONS, "".join(lines).encode())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

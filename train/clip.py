@@ -9,16 +9,16 @@ The run is gone on with when it is started again. It ends with `model/`, which o
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+import torch
 
 from fusionrs_builder import devices
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.translate import distributed
 from train import settings as toml
+from train import standing
 from train.recipe import MAY_DIFFER, Settings
-from train.training import Training
-
-SETTINGS = "settings.toml"
+from train.training import SPLIT, Training
 
 
 def train(settings: Settings) -> None:
@@ -30,23 +30,31 @@ def train(settings: Settings) -> None:
     """
     if not settings.data or not settings.out:
         raise UsageError("name the release by --data and the folder of the run by --out")
-    out = Path(settings.out)
-    if (out / SETTINGS).is_file():
-        before = toml.read(Settings, out / SETTINGS)
-        if changed := toml.differences(settings, before, MAY_DIFFER):
-            raise UsageError(f"{out} holds a run of other settings ({'; '.join(changed)}): name another --out")
     rank, world, device = distributed.start(devices.chosen(settings.device))
-    training = Training(settings, rank, world, device)
-    if rank == 0:  # only now: settings that are wrong leave no run behind
-        out.mkdir(parents=True, exist_ok=True)
-        (out / SETTINGS).write_text(toml.as_toml(settings), encoding="utf-8")
-    training.resume()
     try:
-        training.run()
-    finally:
-        training.close()
-    training.finish()
+        training = Training(settings, rank, world, device)
+        sources = sources_of(settings, training.loader.sha256)
+        standing.check(settings, sources, MAY_DIFFER)
+        if rank == 0:  # only now: settings that are wrong leave no run behind
+            standing.begin(settings, sources)
+        training.resume()
+        try:
+            training.run()
+        finally:
+            training.close()
+        training.finish()
+    except torch.OutOfMemoryError as error:
+        raise FusionError(f"{settings.out}: out of memory: give a smaller --chunk, or a smaller --arch") from error
     distributed.stop(world)
+
+
+def sources_of(settings: Settings, rows: str) -> standing.Sources:
+    """What a training learns from: the rows, by their sha256, and the files that its networks are made of."""
+    return {
+        f"the {SPLIT} split": rows,
+        **standing.of_file(settings.arch),
+        **standing.of_file(settings.pretrained),
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:

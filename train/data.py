@@ -7,6 +7,8 @@ is the same whatever the number of workers, and a run can go on at any batch.
 """
 
 import contextlib
+import hashlib
+import json
 import signal
 import threading
 from collections import Counter, deque
@@ -34,6 +36,9 @@ from train.workers import died
 
 BUFFER = 2048
 """Encoded rows among which the next is drawn when streaming; about 100 KB each."""
+
+IDENTITY = ("id", "pixel_sha256", "ir_sha256", "scene_captions", "ir_captions")
+"""Columns that tell one set of rows from another."""
 
 AHEAD = 2
 """Batches made ahead by each worker."""
@@ -86,6 +91,11 @@ class Loader:
     def __len__(self) -> int:
         return self._batches
 
+    @property
+    def sha256(self) -> str:
+        """Of the rows: their ids, pixels and captions in order; of streamed ones, of their files' names and sizes."""
+        return self._source.sha256()
+
     def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from one of them on.
 
@@ -109,6 +119,16 @@ class Loader:
         return found if there.all() else found.mul_(self._moved(there)[:, None, None, None])
 
 
+def rows_sha256(rows: Any) -> str:
+    """Of the ids, pixels and captions of a split, in order."""
+    found = hashlib.sha256()
+    names = [name for name in IDENTITY if name in rows.column_names]
+    for batch in rows.select_columns(names).with_format("arrow").iter(4096):
+        for row in zip(*(batch[name].to_pylist() for name in names), strict=True):
+            found.update(json.dumps(row).encode() + b"\n")
+    return found.hexdigest()
+
+
 class _Mapped:
     """Rows by their place, from the copy that `datasets` keeps on the disk, decoded in processes."""
 
@@ -120,7 +140,8 @@ class _Mapped:
             if not pc.max(pc.list_value_length(column(kind))).as_py():
                 raise _captionless(kind, settings)
         shown = [column(view).is_valid().to_numpy() for view in _sources(settings)]
-        places = np.flatnonzero(np.logical_or.reduce(shown))
+        places = np.flatnonzero((np.logical_and if settings.pairs else np.logical_or).reduce(shown))
+        self._rows = rows
         self.count = len(places)
         self._order = _Order(places, part, settings)
         self._loader: DataLoader[Any] = DataLoader(
@@ -134,6 +155,9 @@ class _Mapped:
             persistent_workers=settings.workers > 0,
             prefetch_factor=AHEAD if settings.workers else None,
         )
+
+    def sha256(self) -> str:
+        return rows_sha256(self._rows)
 
     def batches(self, epoch: int, wanted: range) -> Generator[Batch, None, None]:
         self._order.epoch, self._order.wanted = epoch, wanted
@@ -199,12 +223,14 @@ class _Streamed:
         except ValueError as error:  # of `datasets`: no such split
             raise UsageError(f"{settings.data}: split {settings.split}: {error}") from None
         values, nulls = Counter[str](), Counter[str]()
-        self.count = 0
+        self.count, self._files = 0, list[tuple[str, int, int]]()
         for file in datasets.load_dataset_builder(settings.data, "default").config.data_files[settings.split]:
             with fsspec.open(file) as handle:
                 footer = pq.read_metadata(handle)
             _require(footer.schema.to_arrow_schema().names, settings)
             self.count += footer.num_rows
+            sizes = [footer.row_group(group).total_byte_size for group in range(footer.num_row_groups)]
+            self._files.append((file.rpartition("/")[2], footer.num_rows, sum(sizes)))
             for group in range(footer.num_row_groups):
                 for leaf in map(footer.row_group(group).column, range(footer.num_columns)):
                     values[leaf.path_in_schema] += leaf.num_values
@@ -217,6 +243,9 @@ class _Streamed:
         for view in VIEWS:
             rows = rows.cast_column(view, datasets.Image(decode=False))
         self._rows = rows
+
+    def sha256(self) -> str:
+        return hashlib.sha256(json.dumps(self._files).encode()).hexdigest()
 
     def batches(self, epoch: int, wanted: range) -> Generator[Batch, None, None]:
         settings, size = self._settings, self._settings.batch_size
@@ -257,8 +286,9 @@ def _sources(settings: DataSettings) -> Sequence[str]:
 
 
 def _kinds(settings: DataSettings) -> list[str]:
-    """Columns that texts are drawn from."""
-    return ["scene_captions"] + ["ir_captions"] * (settings.captions != "scene")
+    """Columns of which some row must hold a text."""
+    shown = ("scene",) if settings.captions == "scene" else ("scene", "ir")
+    return [f"{kind}_captions" for kind in shown if kind in settings.texts]
 
 
 def _captionless(kind: str, settings: DataSettings) -> UsageError:
@@ -283,5 +313,7 @@ def _check(settings: DataSettings, world: int) -> None:
     for name, known in (("infrared", get_args(Shown)), ("captions", get_args(Captions))):
         if getattr(settings, name) not in known:
             raise UsageError(f"{name} = {getattr(settings, name)!r}: give one of {', '.join(known)}")
+    if settings.pairs and settings.streaming:
+        raise UsageError("pairs cannot be told from the others when streaming: leave one of the two out")
     if settings.batch_size % world:
         raise UsageError(f"batch_size = {settings.batch_size} cannot be shared by {world} processes: give a multiple")

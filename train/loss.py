@@ -111,6 +111,13 @@ class Terms:
     rgb_ir: float = 1.0
     fused_text: float = 0.0
 
+    @property
+    def needed(self) -> frozenset[str]:
+        """What the terms with a weight are computed from: names of embeddings, see `trimodal`."""
+        sides = {"rgb_text": ("rgb", "scene"), "ir_text": ("infrared", "infrared_text"), "rgb_ir": ("rgb", "infrared"),
+                 "fused_text": ("rgb", "infrared", "scene")}  # fmt: skip
+        return frozenset(side for name, weight in asdict(self).items() if weight for side in sides[name])
+
     def __post_init__(self) -> None:
         for name, weight in asdict(self).items():
             if not 0 <= weight < float("inf"):

@@ -53,6 +53,8 @@ class DataSettings:
         image_size: pixels of a side.
         workers: processes that decode, 0: none; with streaming threads, at least one.
         augment: random square crops in the eight turns of a square, the same for both views; else the centre square.
+        pairs: leave out rows without both views.
+        texts: kinds of captions, scene and ir, of which there must be some in the split.
         streaming: read rows as they come, without a copy on the disk, mixed among 2,048 at a time; every rank then
             reads all of them.
         seed: of all chance.
@@ -66,6 +68,8 @@ class DataSettings:
     image_size: int = 224
     workers: int = 2
     augment: bool = True
+    pairs: bool = False
+    texts: Sequence[Literal["scene", "ir"]] = ("scene", "ir")
     streaming: bool = False
     seed: int = 0
 

@@ -2,7 +2,7 @@
 
 import copy
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ class Towers(nn.Module):
         clip: of open_clip; its image encoder sees visible images.
         config: of its architecture, as open_clip has it.
         kind: of the encoder of infrared views.
+        start: weights that it began with; empty: drawn by chance.
         size: pixels of a side of what it sees.
         mean, std: of the R, G and B that it takes, in 0..1.
         context: tokens of a text, at most.
@@ -63,7 +64,10 @@ class Towers(nn.Module):
                 raise UsageError(f"--arch {arch}: no such file")
             open_clip.add_model_config(Path(arch))
             arch = Path(arch).stem
-        config = open_clip.get_model_config(arch)
+        try:
+            config = open_clip.get_model_config(arch)
+        except (OSError, ValueError) as error:  # of `hf-hub:` and `local-dir:`
+            raise UsageError(f"--arch {arch}: {' '.join(str(error).split())[:300]}") from None
         if config is None:
             raise UsageError(f"--arch {arch}: open_clip has no such architecture; `open_clip.list_models()` lists them")
         started = {"init_logit_scale": torch.tensor(SCALE).log().item(), "init_logit_bias": BIAS} if sigmoid else {}
@@ -75,15 +79,19 @@ class Towers(nn.Module):
                 arch, pretrained or None, force_image_size=image_size or None, require_pretrained=bool(pretrained),
                 pretrained_text=False, force_quick_gelu=quick, **started,
             )  # fmt: skip
-        except (RuntimeError, OSError, ValueError, KeyError) as error:
+        except (RuntimeError, OSError, ValueError, KeyError, TypeError, AssertionError) as error:
             said = " ".join(str(error).split())[:300]
             raise UsageError(f"--arch {arch} --pretrained {pretrained}: cannot be loaded: {said}") from None
         self.kind, self.arch = kind, arch
-        if sigmoid and pretrained and "init_logit_bias" not in config:  # the weights know no bias: it would be 0
+        self.start = pretrained or (arch if ":" in arch else "")
+        if sigmoid and self.start and "init_logit_bias" not in config:  # the weights know no bias: it would be 0
             with torch.no_grad():
                 self.clip.logit_scale.fill_(started["init_logit_scale"])
                 self.clip.logit_bias.fill_(BIAS)
         self.config = {**config, **started, "quick_gelu": quick}
+        patch = config["vision_cfg"].get("patch_size")
+        if image_size and patch and image_size < patch:
+            raise UsageError(f"--image-size {image_size}: less than one patch of {patch} pixels")
         if image_size:
             self.config["vision_cfg"] = {**config["vision_cfg"], "image_size": image_size}
         seen = open_clip.get_model_preprocess_cfg(self.clip)
@@ -96,6 +104,12 @@ class Towers(nn.Module):
         self.tokenize = open_clip.get_tokenizer(arch)
         self.context = int(self.clip.context_length)
 
+    def tokens_of(self, text: str) -> int:
+        """How many a text has, uncut, its marks of begin and end among them."""
+        if (own := getattr(self.tokenize, "tokenizer", None)) is not None:  # of transformers
+            return len(own(text)["input_ids"])
+        return len(self.tokenize.encode(text)) + 2
+
     @property
     def scale(self) -> Tensor:
         """Of the similarities."""
@@ -105,6 +119,21 @@ class Towers(nn.Module):
         """Keep the scale within `MOST_SCALE`."""
         with torch.no_grad():
             self.clip.logit_scale.clamp_(max=torch.tensor(MOST_SCALE).log().item())
+
+    def freeze_unused(self, needed: Collection[str]) -> None:
+        """Leave alone what embeds nothing that is needed, see `forward`: neither trained nor decayed."""
+        unused: list[nn.Parameter] = []
+        if "rgb" not in needed and self.infrared is not None:
+            unused += self.clip.visual.parameters()
+        if "infrared" not in needed:
+            unused += self.infrared.parameters() if self.infrared is not None else ()
+            unused += [each for name, each in self.clip.visual.named_parameters() if "lora_" in name]
+        if not {"scene", "infrared_text"} & set(needed):
+            own = {id(each) for each in self.clip.visual.parameters()}
+            named = self.clip.named_parameters()
+            unused += [each for name, each in named if id(each) not in own and not name.startswith("logit_")]
+        for each in unused:
+            each.requires_grad_(False)
 
     def forward(self, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Embeddings of length 1, [N, d], of what is given.

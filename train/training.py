@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from fusionrs_builder import devices
 from fusionrs_builder.benchmark.models.trained import MODEL
 from fusionrs_builder.cards.models import Recipe
 from fusionrs_builder.errors import FusionError, UsageError
+from fusionrs_builder.release.load import load_split
 from fusionrs_builder.translate import snapshot
 from train.card import CURVES, draw_curves, write_clip_card
 from train.data import Loader
@@ -36,6 +37,9 @@ from train.towers import Towers
 from train.validate import validate
 
 LOG, BOARD = "log.jsonl", "tensorboard"
+
+SPLIT = "train"
+"""That is learnt from."""
 
 
 class Training:
@@ -54,20 +58,23 @@ class Training:
             settings.arch, settings.pretrained, settings.image_size, settings.towers, settings.lora_rank,
             settings.loss == "siglip",
         ).to(self.device)  # fmt: skip
+        self.terms = Terms(settings.rgb_text, settings.ir_text, settings.rgb_ir, settings.fused_text)
+        self.towers.freeze_unused(self.terms.needed)
         self.network: Any = self.towers if world == 1 else DistributedDataParallel(self.towers)
         if settings.chunk and self._sees_the_batch():
             raise UsageError("--chunk: this architecture has batch normalisation, which must see the whole batch")
         size = self.towers.size
         self.loader = Loader(
             DataSettings(
-                settings.data, "train", settings.infrared, settings.captions, settings.batch_size,
+                settings.data, SPLIT, settings.infrared, settings.captions, settings.batch_size,
                 size if isinstance(size, int) else size[0], settings.workers, settings.augment,
-                settings.streaming, settings.seed,
+                settings.pairs, _kinds(settings), settings.streaming, settings.seed,
             ),
             self.towers.mean, self.towers.std, rank, world, self.device,
         )  # fmt: skip
+        if settings.validate_every:
+            load_split(settings.data, "validation")  # if there is none, better now than at the first measurement
         self.optimiser = adamw(self.towers, settings)
-        self.terms = Terms(settings.rgb_text, settings.ir_text, settings.rgb_ir, settings.fused_text)
         self.board: Any = None
         self.start = _copied(self.towers) if settings.start_share else None
         self.kept = _copied(self.towers) if settings.ema else None
@@ -118,8 +125,8 @@ class Training:
         """One step; the terms of the loss by their names."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, self.settings)
-        tokens = {"scene": self._tokens(batch.scene), "infrared_text": self._tokens(batch.infrared_text)}
-        views = {"rgb": batch.rgb, "infrared": batch.infrared, **tokens}
+        views: dict[str, Tensor] = {name: getattr(batch, name) for name in self.terms.needed & {"rgb", "infrared"}}
+        views |= {name: self._tokens(getattr(batch, name)) for name in self._texts()}
         rows = Rows(
             _numbers(batch.ids, self.device), batch.scene_group, batch.infrared_group, batch.has_rgb, batch.has_infrared
         )
@@ -137,9 +144,16 @@ class Training:
         if self.kept is not None:
             with torch.no_grad():
                 for name, tensor in self.towers.state_dict().items():
-                    if tensor.is_floating_point():
-                        self.kept[name].lerp_(tensor, 1 - self.settings.ema)
+                    if tensor.is_floating_point():  # of few steps, a mean over fewer: it began with weights by chance
+                        share = min(self.settings.ema, self.step / (9 + self.step))
+                        self.kept[name].lerp_(tensor, 1 - share)
         return terms
+
+    def _texts(self) -> list[str]:
+        """Those that are embedded; where infrared views have the scene's captions, these once for both."""
+        texts = self.terms.needed & {"scene", "infrared_text"}
+        same = self.settings.captions == "scene" and texts
+        return ["scene"] if same else sorted(texts)
 
     def _fitting(self, views: dict[str, Tensor], rows: Rows) -> dict[str, float]:
         """`_backward`, by fewer rows at a time where memory is out, once and for all."""
@@ -150,7 +164,7 @@ class Training:
                 if self.world > 1 or self._sees_the_batch():
                     break  # ranks must go on alike; and batch normalisation sees the whole batch
             # Only here the failed graph is gone: an exception that is handled holds it.
-            self.chunk = max(1, (self.chunk or len(views["rgb"])) // 2)
+            self.chunk = max(1, (self.chunk or len(rows.record)) // 2)
             self._tell({"out_of_memory": f"rows are embedded {self.chunk} at a time from here on"})
             torch.cuda.empty_cache()
             self.optimiser.zero_grad(set_to_none=True)
@@ -163,7 +177,8 @@ class Training:
         return any(isinstance(layer, kinds) for layer in self.towers.modules())
 
     def _backward(self, views: dict[str, Tensor], rows: Rows) -> dict[str, float]:
-        size = self.chunk or len(views["rgb"])
+        count = len(next(iter(views.values())))
+        size = self.chunk or count
 
         def chunk(start: int) -> Any:
             def embed() -> dict[str, Tensor]:
@@ -175,20 +190,21 @@ class Training:
         def loss(embeddings: Any) -> dict[str, Tensor]:
             whole = {name: gathered(each) for name, each in embeddings.items()}
             bias = getattr(self.towers.clip, "logit_bias", None)
+            unused = 0 if bias is None else bias
+            if "infrared_text" not in whole and "scene" in whole:
+                whole["infrared_text"] = whole["scene"]
             terms = trimodal(whole, rows, self.terms, self.settings.loss, self.towers.scale, bias)
             # DistributedDataParallel waits for a gradient of every parameter, of those that no term uses too.
-            unused = sum(each.sum() for each in whole.values()) + (0 if bias is None else bias)
+            unused = unused + sum(each.sum() for each in whole.values())
             return {name: term + 0 * unused if n == 0 else term for n, (name, term) in enumerate(terms.items())}
 
-        chunks = [chunk(start) for start in range(0, len(views["rgb"]), size)]
+        chunks = [chunk(start) for start in range(0, count, size)]
         return cached_backward(chunks, loss, nullcontext if self.world == 1 else self.network.no_sync)
 
     def _tokens(self, texts: Sequence[str]) -> Tensor:
         tokens: Tensor = self.towers.tokenize(list(texts), context_length=self.towers.context)
-        encode = getattr(self.towers.tokenize, "encode", None)
-        if encode is not None:
-            full = [text for text, row in zip(texts, tokens, strict=True) if row[-1]]
-            self.too_long += sum(len(encode(text)) + 2 > self.towers.context for text in full)
+        full = [text for text, row in zip(texts, tokens, strict=True) if row[-1]]  # one of SigLIP may pad with 1
+        self.too_long += sum(self.towers.tokens_of(text) > self.towers.context for text in full)
         return tokens.to(self.device)
 
     def _tell(self, facts: dict[str, Any]) -> None:
@@ -245,6 +261,10 @@ class Training:
 
     def finish(self) -> None:
         """Write `model/`, with the weights that are kept."""
+        if self.world > 1:
+            total = torch.tensor(self.too_long, device=self.device)
+            torch.distributed.all_reduce(total)
+            self.too_long = int(total)
         if self.rank == 0:
             self.towers.load_state_dict(self._final())
             self.towers.save(self.out)
@@ -252,7 +272,7 @@ class Training:
             settings = self.settings
             long = f"{self.too_long} of the captions drawn in {self.step} steps were longer than its context, and cut."
             write_clip_card(
-                self.out / MODEL, settings.data, self.towers.arch, settings.towers, settings.pretrained,
+                self.out / MODEL, settings.data, self.towers.arch, settings.towers, self.towers.start,
                 Recipe(
                     losses={name: weight for name, weight in asdict(self.terms).items() if weight},
                     steps=settings.steps, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
@@ -263,6 +283,16 @@ class Training:
                 [long] * bool(self.too_long),
                 settings.infrared == "infrared" and any((settings.ir_text, settings.rgb_ir, settings.fused_text)),
             )  # fmt: skip
+
+
+def _kinds(settings: Settings) -> list[Literal["scene", "ir"]]:
+    """Of captions that the terms need."""
+    found: list[Literal["scene", "ir"]] = []
+    if settings.rgb_text or settings.fused_text or (settings.ir_text and settings.captions == "scene"):
+        found.append("scene")
+    if settings.ir_text and settings.captions != "scene":
+        found.append("ir")
+    return found
 
 
 def _numbers(ids: Sequence[str], device: torch.device) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import open_clip
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor
 
@@ -17,7 +18,8 @@ from train.towers import Towers
 
 def validate(towers: Towers, data: str, device: str) -> dict[str, float]:
     """The headline of each retrieval protocol on infrared, by protocol and origin, 0..1."""
-    preprocess = open_clip.image_transform(towers.size, is_train=False, mean=towers.mean, std=towers.std)
+    shape = PreprocessCfg(**open_clip.get_model_preprocess_cfg(towers.clip))
+    preprocess = image_transform_v2(shape, is_train=False)
 
     def rows(encode: Callable[[Tensor], Tensor], inputs: Tensor) -> Embeddings:
         with torch.inference_mode():
@@ -35,4 +37,4 @@ def validate(towers: Towers, data: str, device: str) -> dict[str, float]:
     model = EmbeddingModel("training", "training", "", "training", lambda _: encoders, cached=False, two_towers=True)
     records = Records(load_split(data, "validation"), data, "validation")
     found = retrieval(records, Encoded(model, records, None, device), ("infrared",), device)
-    return {f"{one.protocol} {one.origin}": one.estimates[one.headline].value for one in found}
+    return {f"{one.protocol} {one.origin}": one.estimates[one.headline].value for one in found if one.origin != "-"}

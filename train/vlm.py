@@ -36,6 +36,7 @@ from fusionrs_builder.files import Files
 from fusionrs_builder.release.load import load_split
 from train import settings as config
 from train.card import data_facts
+from train.standing import Sources, begin, check
 from train.vlm_rows import WORLD, Collator, Rows, Settings, captions
 from train.workers import died
 
@@ -43,7 +44,7 @@ CHECKPOINTS, KEPT = "checkpoints", 2
 """Their folder in a run, and how many stay: the last, and the one before in case that is not whole."""
 
 WHOLE = "whole.json"
-"""File of a checkpoint, written last: the records it was trained on."""
+"""File of a checkpoint, written last."""
 
 WARMUP = 0.03
 """Share of the steps in which the learning rate rises."""
@@ -57,15 +58,14 @@ class Fit(SFTTrainer):
 
     Args:
         out: folder of the run.
-        facts: what checkpoints are marked with.
         past: lines of the log of a run that goes on.
         given: as trl has it; batches are those of a `Collator`.
     """
 
-    def __init__(self, out: Path, facts: Mapping[str, str], past: Sequence[Mapping[str, Any]], **given: Any) -> None:
+    def __init__(self, out: Path, past: Sequence[Mapping[str, Any]], **given: Any) -> None:
         super().__init__(**given)
         self.remove_callback(PrinterCallback)
-        self._files, self._facts, self._folder = Files(str(out)), facts, out / CHECKPOINTS
+        self._files, self._folder = Files(str(out)), out / CHECKPOINTS
         last = past[-1] if past else {"seconds": 0.0, "too_long": 0}
         self._began, self.seconds, self.too_long = time.monotonic() - last["seconds"], last["seconds"], last["too_long"]
         self.progress = Progress("train.vlm", self.args.max_steps - len(past))
@@ -114,7 +114,8 @@ class Fit(SFTTrainer):
             raise self._diverged(f"the weights are not finite after step {self.state.global_step}")
         super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
         if self.is_world_process_zero():
-            self._files.write_json(f"{CHECKPOINTS}/checkpoint-{self.state.global_step}/{WHOLE}", self._facts)
+            step = self.state.global_step
+            self._files.write_json(f"{CHECKPOINTS}/checkpoint-{step}/{WHOLE}", {"step": step})
 
     def _diverged(self, what: str) -> FusionError:
         last = last_whole(self._folder)
@@ -139,7 +140,7 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def standing(settings: Settings, facts: Mapping[str, str]) -> tuple[Path | None, list[dict[str, Any]]]:
+def standing(settings: Settings, sources: Sources) -> tuple[Path | None, list[dict[str, Any]]]:
     """The checkpoint to go on from, if there is one, and the log up to it.
 
     Raises:
@@ -149,11 +150,7 @@ def standing(settings: Settings, facts: Mapping[str, str]) -> tuple[Path | None,
     last = last_whole(out / CHECKPOINTS)
     if last is None:
         return None, []
-    changed = config.differences(settings, config.read(Settings, out / "settings.toml"), FREE)
-    if json.loads((last / WHOLE).read_text(encoding="utf-8")) != facts:
-        changed.append(f"the train split of {settings.data} holds other records than before")
-    if changed:
-        raise UsageError(f"{out} is a run of other settings: {'; '.join(changed)}: name another --out")
+    check(settings, sources, FREE)
     lines = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
     return last, [json.loads(line) for line in lines[: step_of(last)]]
 
@@ -205,15 +202,15 @@ def train(settings: Settings) -> None:
     cuda, out = on_gpu(settings), Path(settings.out)
     split = load_split(settings.data, "train")
     records = Records(split, Path(settings.data).resolve().name, "train")
-    facts = {"records_sha256": records.sha256}
-    last, past = standing(settings, facts)
+    sources = {"the train split": records.sha256}
+    last, past = standing(settings, sources)
     rows = Rows(records, settings)
     model, processor = opened(settings, cuda)
-    Files(settings.out).write_bytes("settings.toml", config.as_toml(settings).encode())
+    begin(settings, sources)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
     count = settings.steps * settings.batch_size
     fit = Fit(
-        out, facts, past, model=model, processing_class=processor, data_collator=Collator(rows, processor, context),
+        out, past, model=model, processing_class=processor, data_collator=Collator(rows, processor, context),
         # By the column `images` trl knows a set of pictures; the collator reads them.
         train_dataset=Dataset.from_dict({"row": range(count), "images": [[]] * count}),
         peft_config=LoraConfig(

@@ -10,6 +10,7 @@ import torch
 
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.translate.checkpoint import write_whole
+from fusionrs_builder.translate.distributed import is_first
 
 STATE = "state.pt"
 
@@ -41,7 +42,8 @@ def load(folder: Path, key: str) -> dict[str, Any] | None:
         FusionError: it is damaged.
     """
     for left in folder.glob(".tmp-*"):  # of a save that was killed
-        left.unlink(missing_ok=True)
+        if left.is_file() and is_first():
+            left.unlink(missing_ok=True)
     path = folder / STATE
     if not path.is_file():
         return None
@@ -78,6 +80,6 @@ def history(path: Path, until: int) -> list[dict[str, Any]]:
         if record["step"] <= until:
             lines.append(record)
     text = "".join(json.dumps(record) + "\n" for record in lines)
-    if text != path.read_text():
+    if is_first() and text != path.read_text():
         write_whole(path, text.encode())
     return lines

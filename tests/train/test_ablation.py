@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fusionrs_builder.benchmark import records
 from fusionrs_builder.benchmark.tasks import retrieval
-from fusionrs_builder.errors import UsageError
+from fusionrs_builder.errors import FusionError, UsageError
 from train import ablation, clip
 from train.ablation import ROWS, Settings, ablate
 
@@ -13,8 +14,8 @@ from .test_clip import ARCH
 
 
 @pytest.fixture
-def settings(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
-    for module in (records, retrieval):
+def settings(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for module in (ablation, records, retrieval):
         monkeypatch.setattr(module, "FEWEST", 2)
     (tmp_path / "little.json").write_text(json.dumps(ARCH))
     return Settings(
@@ -24,7 +25,7 @@ def settings(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_row_is_trained_once_and_stands_in_table_and_differences(
-    settings: object, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = []
     train = clip.train
@@ -49,12 +50,24 @@ def test_every_row_is_trained_once_and_stands_in_table_and_differences(
     assert before == files["ablation.json"].read_bytes()
 
 
-def test_runs_of_other_settings_are_not_taken(settings: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_other_settings_are_not_taken(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ablation, "ROWS", {"rgb-gray": ROWS["rgb-gray"]})
     monkeypatch.setattr(ablation, "CLAIMS", ())
     ablate(settings)
     with pytest.raises(UsageError, match=r"holds a run of other settings .steps: 2 before, 3 now"):
-        ablate(Settings(**{**vars(settings), "steps": 3}))
+        ablate(replace(settings, steps=3))
+
+
+def test_several_processes_and_too_few_images_are_told_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation, "FEWEST", 1000)
+    with pytest.raises(FusionError, match="too few images with infrared"):
+        ablate(settings)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="an ablation is one process"):
+        ablate(settings)
+    assert not Path(settings.out).exists()
 
 
 def test_the_help_tells_every_setting(capsys: pytest.CaptureFixture[str]) -> None:

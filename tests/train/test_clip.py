@@ -1,16 +1,19 @@
 """On 34 rows, with an architecture of a few thousand weights beside the word list."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -18,6 +21,7 @@ from safetensors.torch import load_file
 
 from fusionrs_builder.benchmark.models.specs import embedding_model
 from fusionrs_builder.errors import FusionError, UsageError
+from tests.train.conftest import Release, pair
 from train import clip
 from train.clip import Settings, main, train
 from train.towers import WEIGHTS
@@ -242,10 +246,72 @@ def test_two_processes_learn_as_one(settings: Settings, towers: str, tmp_path: P
         assert torch.allclose(whole[name], other[name], atol=2e-3), name
 
 
-@pytest.mark.parametrize("change", [{"save_every": 0}, {"chunk": -1}, {"ema": 1.5}, {"steps": 0}, {"start_share": 1.0}])
+@pytest.mark.parametrize(
+    "change",
+    [{"save_every": 0}, {"chunk": -1}, {"ema": 1.5}, {"steps": 0}, {"start_share": 1.0}, {"seed": -1},
+     {"learning_rate": math.nan}],
+)  # fmt: skip
 def test_numbers_out_of_range_are_told(settings: Settings, change: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=next(iter(change))):
         replace(settings, **change)
+
+
+def test_what_a_kill_left_is_in_nobodys_way(settings: Settings) -> None:
+    train(settings)
+    (Path(settings.out) / ".tmp-model").mkdir()
+    train(settings)
+
+
+def test_other_records_in_the_same_place_do_not_go_on_with_a_run(settings: Settings, released: Release) -> None:
+    data = released("moved", [pair(number) for number in range(12)])
+    settings = replace(settings, data=str(data), batch_size=4)
+    train(settings)
+    table = next((data / "data").glob("train-*.parquet"))
+    rows = pq.read_table(table)
+    pq.write_table(rows.slice(0, 11), table)
+    with pytest.raises(UsageError, match="holds a run of other settings .the train split is not what it was"):
+        train(settings)
+
+
+def test_a_validation_split_that_is_missing_is_told_at_once(settings: Settings, released: Release) -> None:
+    data = released("no-validation", [pair(number) for number in range(12)])
+    with pytest.raises(UsageError, match="validation"):
+        train(replace(settings, data=str(data), validate_every=5))
+    assert not Path(settings.out).exists()
+
+
+def test_what_no_term_needs_is_left_alone(settings: Settings) -> None:
+    """Neither embedded nor decayed: an encoder of infrared views of its own stays as it began."""
+    one = replace(settings, towers="separate", ir_text=0.0, rgb_ir=0.0, weight_decay=10.0)
+    training = clip.Training(one, 0, 1, torch.device("cpu"))
+    before = {name: each.clone() for name, each in training.towers.infrared.state_dict().items()}
+    seen: list[set[str]] = []
+    hook = training.towers.register_forward_pre_hook(lambda _, given: seen.append(set(given[0])))
+    for batch in islice(training.loader.epoch(0), 2):
+        training.learn(batch)
+    hook.remove()
+    assert seen == [{"rgb", "scene"}] * 2
+    after = training.towers.infrared.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_captions_of_both_kinds_are_embedded_once_where_they_are_the_same(settings: Settings) -> None:
+    training = clip.Training(replace(settings, captions="scene"), 0, 1, torch.device("cpu"))
+    seen: list[set[str]] = []
+    training.towers.register_forward_pre_hook(lambda _, given: seen.append(set(given[0])))
+    terms = training.learn(next(training.loader.epoch(0)))
+    assert seen == [{"rgb", "infrared", "scene"}] and terms.keys() == {"rgb_text", "ir_text", "rgb_ir"}
+
+
+def test_the_mean_of_few_steps_is_not_the_start(settings: Settings) -> None:
+    training = clip.Training(replace(settings, ema=0.9999, learning_rate=1e-2), 0, 1, torch.device("cpu"))
+    start = {name: each.clone() for name, each in training.towers.state_dict().items()}
+    for batch in islice(training.loader.epoch(0), 4):
+        training.learn(batch)
+    moved = {name: (each - start[name]).abs().mean() for name, each in training.towers.state_dict().items()}
+    name = max(moved, key=moved.get)
+    assert training.kept is not None
+    assert (training.kept[name] - start[name]).abs().mean() > 0.3 * moved[name]
 
 
 def test_weights_of_another_width_are_told(settings: Settings, tmp_path: Path) -> None:
@@ -284,6 +350,8 @@ def test_other_settings_do_not_go_on_with_a_run(settings: Settings) -> None:
         ({"data": "nowhere"}, "nowhere: no such folder"),
         ({"arch": "ViT-B-31"}, "open_clip has no such architecture"),
         ({"arch": "none.json"}, "no such file"),
+        ({"arch": "local-dir:nowhere"}, "local-dir:nowhere"),
+        ({"image_size": 4}, "less than one patch of 16 pixels"),
         ({"pretrained": "no-such-tag"}, "cannot be loaded"),
         ({"batch_size": 500}, "fewer than the 500 of a batch"),
         ({"rgb_text": 0.0, "ir_text": 0.0, "rgb_ir": 0.0}, "weight"),
