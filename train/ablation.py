@@ -27,7 +27,7 @@ from fusionrs_builder.intervals import Estimate, average
 from fusionrs_builder.release.load import load_split
 from train import clip, recipe, standing
 from train import settings as toml
-from train.data import rows_sha256
+from train.columns import rows_sha256
 from train.training import SPLIT
 
 ALIKE: Mapping[str, Any] = {

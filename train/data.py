@@ -7,38 +7,25 @@ is the same whatever the number of workers, and a run can go on at any batch.
 """
 
 import contextlib
-import hashlib
-import json
 import signal
 import threading
-from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import Any, get_args
 
-import datasets
-import fsspec
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from fusionrs_builder import load
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.release.load import load_split
-from fusionrs_builder.release.transforms import COLUMNS, VIEWS
-from train.samples import Batch, Captions, DataSettings, Row, Shown, decoded
+from fusionrs_builder.release.transforms import COLUMNS
+from train.columns import captionless, kinds, require, rows_sha256, sources
+from train.samples import Batch, Captions, DataSettings, Shown, decoded
+from train.streamed import Streamed
 from train.workers import died
-
-BUFFER = 2048
-"""Encoded rows among which the next is drawn when streaming; about 100 KB each."""
-
-IDENTITY = ("id", "pixel_sha256", "ir_sha256", "scene_captions", "ir_captions")
-"""Columns that tell one set of rows from another."""
 
 AHEAD = 2
 """Batches made ahead by each worker."""
@@ -79,7 +66,7 @@ class Loader:
         share = settings.batch_size // world
         part = slice(rank * share, (rank + 1) * share)
         self._source = (
-            _Streamed(settings, part) if settings.streaming else _Mapped(settings, part, self._device.type == "cuda")
+            Streamed(settings, part) if settings.streaming else _Mapped(settings, part, self._device.type == "cuda")
         )
         self._batches = self._source.count // settings.batch_size
         if not self._batches:
@@ -119,27 +106,17 @@ class Loader:
         return found if there.all() else found.mul_(self._moved(there)[:, None, None, None])
 
 
-def rows_sha256(rows: Any) -> str:
-    """Of the ids, pixels and captions of a split, in order."""
-    found = hashlib.sha256()
-    names = [name for name in IDENTITY if name in rows.column_names]
-    for batch in rows.select_columns(names).with_format("arrow").iter(4096):
-        for row in zip(*(batch[name].to_pylist() for name in names), strict=True):
-            found.update(json.dumps(row).encode() + b"\n")
-    return found.hexdigest()
-
-
 class _Mapped:
     """Rows by their place, from the copy that `datasets` keeps on the disk, decoded in processes."""
 
     def __init__(self, settings: DataSettings, part: slice, pin: bool) -> None:
         rows = load_split(settings.data, settings.split)
-        _require(rows.column_names, settings)
+        require(rows.column_names, settings)
         column = rows.data.column
-        for kind in _kinds(settings):
+        for kind in kinds(settings):
             if not pc.max(pc.list_value_length(column(kind))).as_py():
-                raise _captionless(kind, settings)
-        shown = [column(view).is_valid().to_numpy() for view in _sources(settings)]
+                raise captionless(kind, settings)
+        shown = [column(view).is_valid().to_numpy() for view in sources(settings)]
         places = np.flatnonzero((np.logical_and if settings.pairs else np.logical_or).reduce(shown))
         self._rows = rows
         self.count = len(places)
@@ -211,99 +188,6 @@ class _Decoded(Dataset[Any]):
 
 def _as_it_is(batch: Any) -> Any:
     return batch
-
-
-class _Streamed:
-    """Rows as they come, shuffled through a buffer, decoded in threads. How many they are is told by the footers."""
-
-    def __init__(self, settings: DataSettings, part: slice) -> None:
-        self._settings, self._part = settings, part
-        try:
-            rows = load(settings.data, settings.split, streaming=True, columns=list(COLUMNS))
-        except ValueError as error:  # of `datasets`: no such split
-            raise UsageError(f"{settings.data}: split {settings.split}: {error}") from None
-        values, nulls = Counter[str](), Counter[str]()
-        self.count, self._files = 0, list[tuple[str, int, int]]()
-        for file in datasets.load_dataset_builder(settings.data, "default").config.data_files[settings.split]:
-            with fsspec.open(file) as handle:
-                footer = pq.read_metadata(handle)
-            _require(footer.schema.to_arrow_schema().names, settings)
-            self.count += footer.num_rows
-            sizes = [footer.row_group(group).total_byte_size for group in range(footer.num_row_groups)]
-            self._files.append((file.rpartition("/")[2], footer.num_rows, sum(sizes)))
-            for group in range(footer.num_row_groups):
-                for leaf in map(footer.row_group(group).column, range(footer.num_columns)):
-                    values[leaf.path_in_schema] += leaf.num_values
-                    nulls[leaf.path_in_schema] += leaf.statistics.null_count if leaf.statistics else 0
-        for kind in _kinds(settings):
-            if values[f"{kind}.list.element"] == nulls[f"{kind}.list.element"]:
-                raise _captionless(kind, settings)
-        if settings.infrared != "infrared":
-            self.count -= nulls["rgb.bytes"]
-        for view in VIEWS:
-            rows = rows.cast_column(view, datasets.Image(decode=False))
-        self._rows = rows
-
-    def sha256(self) -> str:
-        return hashlib.sha256(json.dumps(self._files).encode()).hexdigest()
-
-    def batches(self, epoch: int, wanted: range) -> Generator[Batch, None, None]:
-        settings, size = self._settings, self._settings.batch_size
-        # With several files at once `datasets` sleeps for 5 s after the first rows.
-        shuffled = self._rows.shuffle(seed=settings.seed, buffer_size=BUFFER, max_buffer_input_shards=1)
-        shuffled.set_epoch(epoch)
-        shown = (row for row in shuffled if any(row[view] for view in _sources(settings)))
-        rows = islice(shown, wanted.start * size, None)
-        waiting: deque[Future[Batch]] = deque()
-
-        def made(read: Future[list[Row]]) -> Batch:
-            found = read.result()
-            if len(found) < size:
-                raise FusionError(
-                    f"{settings.data}: {settings.split} ended before the {self.count:,} rows that its files speak of: "
-                    "run `fusionrs-build check`, or read it without streaming"
-                )
-            return decoded(found[self._part], epoch, settings)
-
-        threads = max(settings.workers, 1)
-        reader, decoders = ThreadPoolExecutor(1), ThreadPoolExecutor(threads)
-        try:
-            for _ in wanted:
-                read = reader.submit(lambda: list(islice(rows, size)))
-                waiting.append(decoders.submit(made, read))
-                if len(waiting) > AHEAD * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            reader.shutdown(cancel_futures=True)
-            decoders.shutdown(cancel_futures=True)
-
-
-def _sources(settings: DataSettings) -> Sequence[str]:
-    """Columns of which a row must have one to show anything."""
-    return VIEWS if settings.infrared == "infrared" else ("rgb",)
-
-
-def _kinds(settings: DataSettings) -> list[str]:
-    """Columns of which some row must hold a text."""
-    shown = ("scene",) if settings.captions == "scene" else ("scene", "ir")
-    return [f"{kind}_captions" for kind in shown if kind in settings.texts]
-
-
-def _captionless(kind: str, settings: DataSettings) -> UsageError:
-    hint = ", or choose captions = scene" if kind == "ir_captions" else ""
-    return UsageError(
-        f"{settings.data}: no row of {settings.split} has {kind}: run `fusionrs-build caption` and push again{hint}"
-    )
-
-
-def _require(columns: Sequence[str], settings: DataSettings) -> None:
-    for name in COLUMNS:
-        if name not in columns:
-            raise FusionError(
-                f"{settings.data}: {settings.split} has no column {name}; name a release of `fusionrs-build push`"
-            )
 
 
 def _check(settings: DataSettings, world: int) -> None:

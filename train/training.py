@@ -29,6 +29,7 @@ from fusionrs_builder.translate import snapshot
 from train.card import CURVES, draw_curves, write_clip_card
 from train.data import Loader
 from train.gradient_cache import cached_backward
+from train.kept import Kept, Swapped
 from train.loss import Rows, Terms, gathered, trimodal
 from train.optimiser import adamw, learning_rate
 from train.recipe import MAY_DIFFER, Settings
@@ -76,8 +77,7 @@ class Training:
             load_split(settings.data, "validation")  # if there is none, better now than at the first measurement
         self.optimiser = adamw(self.towers, settings)
         self.board: Any = None
-        self.start = _copied(self.towers) if settings.start_share else None
-        self.kept = _copied(self.towers) if settings.ema else None
+        self.kept = Kept(self.towers, settings.ema, settings.start_share)
         self.too_long = 0
         self.chunk = settings.chunk
 
@@ -105,7 +105,7 @@ class Training:
                 {"terms": terms, "scale": float(self.towers.scale.detach()), "lr": self.optimiser.param_groups[0]["lr"]}
             )
             if settings.validate_every and self.step % settings.validate_every == 0 and self.rank == 0:
-                with _Swapped(self.towers, self._final()):
+                with Swapped(self.towers, self.kept.weights()):
                     found = validate(self.towers, settings.data, str(self.device))
                 self._tell({"validation": found})
             if self.step % settings.save_every == 0 or self.step == settings.steps:
@@ -141,12 +141,7 @@ class Training:
             self.optimiser.step()
             self.towers.clamp()
         self.step += 1
-        if self.kept is not None:
-            with torch.no_grad():
-                for name, tensor in self.towers.state_dict().items():
-                    if tensor.is_floating_point():  # of few steps, a mean over fewer: it began with weights by chance
-                        share = min(self.settings.ema, self.step / (9 + self.step))
-                        self.kept[name].lerp_(tensor, 1 - share)
+        self.kept.update(self.step)
         return terms
 
     def _texts(self) -> list[str]:
@@ -216,16 +211,6 @@ class Training:
             if self.step % 20 == 0 or "terms" not in facts:
                 print(json.dumps({"step": self.step, **facts}), file=sys.stderr, flush=True)
 
-    def _final(self) -> dict[str, Tensor]:
-        """The weights that are kept: the mean over steps or the last, mixed with those of the start."""
-        found = self.kept if self.kept is not None else self.towers.state_dict()
-        if self.start is None:
-            return dict(found)
-        return {
-            name: torch.lerp(each, self.start[name], self.settings.start_share) if each.is_floating_point() else each
-            for name, each in found.items()
-        }
-
     def _save(self) -> None:
         if self.rank:
             return
@@ -234,8 +219,7 @@ class Training:
             "towers": self.towers.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "torch": torch.get_rng_state(),
-            "kept": self.kept or {},
-            "start": self.start or {},
+            "kept": self.kept.state(),
             "too_long": self.too_long,
         }
         snapshot.save(self.out, _key(self.settings), state)
@@ -245,13 +229,11 @@ class Training:
         state = snapshot.load(self.out, _key(self.settings))
         if state is None:
             return
-        self.step, self.too_long = state["step"], state["too_long"]
+        self.step, self.too_long = state["step"], 0 if self.rank else state["too_long"]
         self.towers.load_state_dict(state["towers"])
         self.optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["torch"])
-        for held, found in ((self.kept, state["kept"]), (self.start, state["start"])):
-            if held is not None:
-                held.update({name: tensor.to(self.device) for name, tensor in found.items()})
+        self.kept.load(state["kept"])
         snapshot.history(self.out / LOG, self.step)
 
     def close(self) -> None:
@@ -266,7 +248,7 @@ class Training:
             torch.distributed.all_reduce(total)
             self.too_long = int(total)
         if self.rank == 0:
-            self.towers.load_state_dict(self._final())
+            self.towers.load_state_dict(self.kept.weights())
             self.towers.save(self.out)
             draw_curves(self.out / LOG, self.out / CURVES)
             settings = self.settings
@@ -299,25 +281,6 @@ def _numbers(ids: Sequence[str], device: torch.device) -> Tensor:
     """int64 [N]: the same for the same record on every rank."""
     found = [int.from_bytes(hashlib.sha256(id.encode()).digest()[:8], "big") >> 1 for id in ids]
     return torch.tensor(found, device=device)
-
-
-def _copied(towers: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in towers.state_dict().items()}
-
-
-class _Swapped:
-    """The networks with other weights, for as long as it is open."""
-
-    def __init__(self, towers: torch.nn.Module, weights: dict[str, Tensor]) -> None:
-        self.towers, self.weights, self.own = towers, weights, _copied(towers)
-
-    def __enter__(self) -> None:
-        self.towers.load_state_dict(self.weights)
-        self.towers.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self.towers.load_state_dict(self.own)
-        self.towers.train()
 
 
 def _key(settings: Settings) -> str:
