@@ -146,7 +146,7 @@ def _mean(runs: Sequence[Mapping[tuple[str, str], Result]]) -> Scores:
 def write(out: Path, found: Mapping[str, Row], settings: Settings, records: Records) -> dict[str, Path]:
     """The tables, the differences, and a plot."""
     lines = [
-        f"# Ablation: {settings.data}, {settings.steps} steps of {settings.batch_size}, {settings.seeds} seeds",
+        f"# Ablation: {records.dataset}, {settings.steps} steps of {settings.batch_size}, {settings.seeds} seeds",
         f"Retrieval on {settings.split} (sha256 {records.sha256[:12]}), in percent; means over seeds with 95 % "
         "intervals over images; in brackets lowest and highest seed.",
     ]
@@ -213,18 +213,25 @@ def _plot(path: Path, found: Mapping[str, Row], keys: Sequence[tuple[str, str]])
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(keys), figsize=(3.2 * len(keys), 3.6), sharey=True, squeeze=False)
-    for axis, key in zip(axes[0], keys, strict=True):
+    protocols = list(dict.fromkeys(protocol for protocol, _ in keys))
+    origins = [origin for origin in ORIGINS if any(key[1] == origin for key in keys)]
+    size = (1.6 + 2.2 * len(protocols), 0.5 + 2.2 * len(origins))
+    figure, axes = plt.subplots(len(origins), len(protocols), figsize=size, sharey=True, squeeze=False)
+    for key in ((protocol, origin) for origin in origins for protocol in protocols):
+        axis = axes[origins.index(key[1])][protocols.index(key[0])]
+        if key not in keys:
+            axis.set_visible(False)
+            continue
         for place, row in enumerate(found.values()):
-            score = row.scores[key]["Mean R"].score
+            score, seeds = row.scores[key]["Mean R"].score, [100 * value for value in row.seeds[key]]
             axis.plot([100 * score.low, 100 * score.high], [place, place], color="#0072b2")
-            axis.plot(
-                [100 * value for value in row.seeds[key]], [place] * len(row.seeds[key]), "o", color="#777777", ms=3
-            )
+            axis.plot(seeds, [place] * len(seeds), "o", color="#777777", ms=3)
             axis.plot([100 * score.mean], [place], "o", color="#0072b2")
-        axis.set_title(f"{key[0]}\n{key[1]}", fontsize=8)
-        axis.set_yticks(range(len(found)), found.keys())
-        axis.set_xlabel("Mean R, %")
+        axis.set_title(f"{key[0]}, {key[1]}", fontsize=7)
+        axis.set_yticks(range(len(found)), found.keys(), fontsize=8)
+        axis.tick_params(axis="x", labelsize=7)
+    for axis in axes[-1]:
+        axis.set_xlabel("Mean R, %", fontsize=8)
     axes[0][0].invert_yaxis()
     figure.tight_layout()
     figure.savefig(path, dpi=150)
