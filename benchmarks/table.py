@@ -24,7 +24,7 @@ from fusionrs_builder.demo import demo
 from fusionrs_builder.engines.runner import Run
 from fusionrs_builder.release.load import load_split
 
-SHOWN = "zeroshot-retrieval-rgb-ir-pairing-1-*-translated-*.png"
+SHOWN = "zeroshot-retrieval-rgb-ir-pairing-1-*-measured-*.png"
 """The plot that the README shows."""
 
 VIEWS: tuple[View, ...] = ("rgb", "infrared", "gray", "gray-inverted")
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "Mean R": {
             f"{row['model']}, {row['inputs']}": row["metrics"]["Mean R"]
             for row in rows
-            if (row["protocol"], row["origin"]) == ("rgb-ir-pairing@1", "translated")
+            if (row["protocol"], row["origin"]) == ("rgb-ir-pairing@1", "measured")
         },
         "machine": machine.facts("cpu"),
     }

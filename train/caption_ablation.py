@@ -116,7 +116,8 @@ def compared(records: Records, said: Mapping[str, Sequence[Mapping[str, str]]], 
 def write(settings: Settings, found: Mapping[str, Any], sha256: str) -> dict[str, Path]:
     """The table, and the numbers in it."""
     lines = [
-        f"# Captions of infrared views: {Path(settings.data).resolve().name}, {settings.steps} steps of {settings.batch_size}",
+        f"# Captions of infrared views: {Path(settings.data).resolve().name}, {settings.steps} steps of "
+        f"{settings.batch_size}",
         f"CIDEr-D on {settings.split} (sha256 {sha256[:12]}), the mean of {settings.seeds} trainings, with 95 % "
         "intervals over images; of differences, in brackets the lowest and highest of the trainings'.",
         "",
