@@ -246,7 +246,7 @@ def test_the_whole_way(run: Settings, tmp_path: Path, monkeypatch: pytest.Monkey
     assert not told
     out = Path(run.out)
     assert sorted(path.name for path in out.iterdir()) == [
-        "adapter", "checkpoints", "log.jsonl", "model", "settings.toml",
+        "adapter", "checkpoints", "log.jsonl", "model", "settings.toml", "sources.json",
     ]  # fmt: skip
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["checkpoint-4", "checkpoint-6"]
 
@@ -333,9 +333,9 @@ def test_other_settings_or_records_are_refused(
     flags = ["--data", run.data, "--model", run.model, "--out", run.out, "--device", "cpu", "--steps", "4"]
     assert main([*flags, "--batch-size", "2", "--save-every", "2", "--learning-rate", "0.5"]) == 2
     said = capsys.readouterr().err
-    assert "steps: 2 before, 4 now; learning_rate: 0.001 before, 0.5 now: name another --out" in said
+    assert "steps: 2 before, 4 now; learning_rate: 0.001 before, 0.5 now): name another --out" in said
     other = released("vlm-other", list(map(both, range(3))))
-    with pytest.raises(UsageError, match="holds other records than before"):
+    with pytest.raises(UsageError, match="the train split is not what it was"):
         train(replace(run, steps=2, data=str(other)))
 
 
