@@ -1,6 +1,11 @@
 """`fusionrs-build`: lists the commands, and loads the module of the one that is called."""
 
+import atexit
+import contextlib
 import importlib
+import os
+import sys
+import threading
 from typing import Any
 
 import click
@@ -58,3 +63,24 @@ def main() -> None:
 
     Data flows download -> translate -> caption -> curate -> push; each command makes only what is missing.
     """
+
+
+def run() -> None:
+    """`fusionrs-build` as a process; it ends without Python's own finalisation.
+
+    Threads of C++ that libraries keep may let go of a Python object just then. Such a thread is unwound where nothing
+    may be thrown, and the process would abort ("terminate called without an active exception") after all was done.
+    """
+    code = 0
+    try:
+        main()
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    threading._shutdown()  # type: ignore[attr-defined]  # threads that are no daemons end first, pools among them
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # whoever read it is gone
+            stream.flush()
+    os._exit(code)
