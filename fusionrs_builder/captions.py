@@ -11,8 +11,8 @@ DOWN = {"upper": "lower", "lower": "upper", "top": "bottom", "bottom": "top"}
 """Sides of an image, and what they are in its mirror image and upside down."""
 
 SIDE = re.compile(
-    r"\b(?:left|right)(?:most)?\b(?![- ](?:angled?|next|standing|bare|over|by|behind)\b)"
-    r"|(?<!on )\b(?:top|bottom)\b(?![- ](?:down|up|view|of a)\b)"
+    r"\b(?:left|right)(?:most)?\b(?! ?-?angled?\b)"
+    r"|(?<!on )\b(?:top|bottom)\b(?![- ](?:down|up|view)\b)"
     r"|\b(?:upper|lower)\b(?=[- ](?:left|right|half|halves|side|part|portion|area|section|centre|center|corner|edge"
     r"|middle|third|quarter|and|or)|[.,;:]|$)",
     re.IGNORECASE,
@@ -23,6 +23,9 @@ LYING = re.compile(r"\b(?:horizontal|vertical)", re.IGNORECASE)
 """What a quarter turn makes of the one is the other."""
 
 COMPASS = re.compile(r"\b(?:north|south|east|west)", re.IGNORECASE)
+
+UNSURE = re.compile(r"\b(?:left|right) (?:next|standing|bare|over|by|behind)\b", re.IGNORECASE)
+"""`Left next to the road` names a side, `right next to the road` does not."""
 
 
 @functools.cache
@@ -50,9 +53,9 @@ def turned(text: str, turn: int) -> str | None:
 
     Returns:
         The caption; None where its words would not do: it names a side and the image is transposed, or the points of
-        the compass and it is turned at all.
+        the compass, or what may be a side or not, and it is turned at all.
     """
-    if turn and COMPASS.search(text):
+    if turn and (COMPASS.search(text) or UNSURE.search(text)):
         return None
     if turn >= 4:
         return None if SIDE.search(text) or LYING.search(text) else text

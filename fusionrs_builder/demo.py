@@ -15,9 +15,6 @@ from fusionrs_builder.workspace import Workspace
 SPLIT = [0.7, 0.1, 0.2]
 """Shares of train, validation and test: large enough to measure a model on, pairs of a sensor by themselves."""
 
-SCENES = ("naip-opengeos", "landsat8-zion", "landsat8-tirs", "s2-reservoir")
-"""Samples that are few and large; they are cut into tiles half as wide as a build of the whole corpus would take."""
-
 STEPS: tuple[Callable[..., Summary], ...] = (
     pipeline.download,
     pipeline.translate,
@@ -80,10 +77,10 @@ def from_samples(folder: Path) -> dict[str, dict[str, Any]]:
         for name, entry in entries.items()
         if entry and entry.samples and (folder / entry.samples.folder).is_dir()
     }
-    for name in SCENES:
+    for name, chosen in found.items():
         entry = entries[name]
-        if name in found and entry and entry.settings.tile:
-            found[name]["tile"] = entry.settings.tile // 2
+        if entry and entry.settings.tile:  # few and large scenes: tiles half as wide as a build of the whole would take
+            chosen["tile"] = entry.settings.tile // 2
     if not found:
         raise UsageError(f"no sample corpus in {folder}: correct --samples or FUSIONRS_SAMPLES, or leave them out")
     return found

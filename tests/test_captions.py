@@ -19,7 +19,8 @@ from fusionrs_builder.captions import key, normalised, turned
          "Ships at the bottom-left, cars at the top"),
         ("The leftmost car is warm.", "The rightmost car is warm.", None),
         ("Left of the road, in the centre.", "Right of the road, in the centre.", None),
-        ("A top-down view of trees left standing right next to a right-angled bend.", None, None),
+        ("A top-down view of a right-angled bend, in top view.", None, None),
+        ("Ships on the left, by the pier.", "Ships on the right, by the pier.", None),
         ("Lower contrast than before, a right angle, a mast on top of a roof.", None, None),
     ],
 )  # fmt: skip
@@ -32,6 +33,11 @@ def test_sides_change_places(said: str, mirrored: str | None, turned_over: str |
 
 def test_what_lies_stands_after_a_quarter_turn() -> None:
     assert [turned("A horizontal road.", turn) for turn in (0, 1, 3, 4, 7)] == ["A horizontal road."] * 3 + [None] * 2
+
+
+@pytest.mark.parametrize("said", ["Ships on the left by the pier.", "Trees right next to it.", "A wall left standing."])
+def test_what_may_be_a_side_or_not_is_not_turned(said: str) -> None:
+    assert [turned(said, turn) for turn in range(8)] == [said] + [None] * 7
 
 
 def test_no_turn_keeps_the_points_of_the_compass() -> None:

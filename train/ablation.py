@@ -36,6 +36,8 @@ ALIKE: Mapping[str, Any] = {
 }  # fmt: skip
 """Of all rows; all learn from the same records."""
 
+ORIGINS = ("measured", "translated")
+
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "rgb-only": {"ir_text": 0.0, "rgb_ir": 0.0},
     "rgb-duplicate": {"infrared": "duplicate"},
@@ -73,25 +75,23 @@ class Settings(recipe.Settings):
     split: str = "test"
 
 
-ORIGINS = ("measured", "translated")
-
-Scores = dict[tuple[str, str], dict[str, Estimate]]
-"""Of one row: (protocol, origin) -> metric -> the mean over seeds, resampled by image."""
-
-
-@dataclass(frozen=True)
 class Row:
     """What a row scores.
 
     Attributes:
-        scores: see `Scores`.
-        seeds: (protocol, origin) -> headline of each seed.
-        runs: the results of each seed.
+        scores: (protocol, origin) -> metric -> the mean over seeds, resampled by image.
     """
 
-    scores: Scores
-    seeds: dict[tuple[str, str], list[float]]
-    runs: Sequence[Mapping[tuple[str, str], Result]]
+    def __init__(self, runs: Sequence[Mapping[tuple[str, str], Result]]) -> None:
+        self._runs = runs
+        self.scores: dict[tuple[str, str], dict[str, Estimate]] = {
+            key: {metric: average([run[key].estimates[metric] for run in runs]) for metric in one.estimates}
+            for key, one in runs[0].items()
+        }
+
+    def seeds(self, key: tuple[str, str], metric: str = "Mean R") -> list[float]:
+        """A metric of each seed."""
+        return [run[key].estimates[metric].value for run in self._runs]
 
 
 def ablate(settings: Settings) -> dict[str, Path]:
@@ -123,8 +123,7 @@ def ablate(settings: Settings) -> dict[str, Path]:
             else:
                 clip.train(one)
             runs.append(measured(records, place, settings.device))
-        headlines = {key: [run[key].estimates["Mean R"].value for run in runs] for key in runs[0]}
-        found[name] = Row(_mean(runs), headlines, runs)
+        found[name] = Row(runs)
     return write(out, found, settings, records)
 
 
@@ -134,13 +133,6 @@ def measured(records: Records, run: Path, device: str) -> dict[tuple[str, str], 
     model = specs.embedding_model(f"train:{run}")
     found = retrieval(records, Encoded(model, records, None, chosen), ("infrared",), chosen)
     return {(one.protocol, one.origin): one for one in found if one.origin != "-"}
-
-
-def _mean(runs: Sequence[Mapping[tuple[str, str], Result]]) -> Scores:
-    return {
-        key: {metric: average([run[key].estimates[metric] for run in runs]) for metric in one.estimates}
-        for key, one in runs[0].items()
-    }
 
 
 def write(out: Path, found: Mapping[str, Row], settings: Settings, records: Records) -> dict[str, Path]:
@@ -159,7 +151,7 @@ def write(out: Path, found: Mapping[str, Row], settings: Settings, records: Reco
         lines += [f"## {protocol}, {origin} infrared, n = {n}", "", f"| row | Mean R | {' | '.join(shown)} |"]
         lines += ["|---|" + "---:|" * (1 + len(shown))]
         for name, row in found.items():
-            scores, each = row.scores[protocol, origin], row.seeds[protocol, origin]
+            scores, each = row.scores[protocol, origin], row.seeds((protocol, origin))
             cells = [f"{_shown(scores['Mean R'])} [{100 * min(each):.1f}, {100 * max(each):.1f}]"]
             cells += [f"{100 * scores[metric].value:.1f}" for metric in shown]
             lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -180,10 +172,7 @@ def write(out: Path, found: Mapping[str, Row], settings: Settings, records: Reco
                 continue
             ours, theirs = found[first], found[second]
             difference = ours.scores[key][metric] - theirs.scores[key][metric]
-            seeds = [
-                a[key].estimates[metric].value - b[key].estimates[metric].value
-                for a, b in zip(ours.runs, theirs.runs, strict=True)
-            ]
+            seeds = [a - b for a, b in zip(ours.seeds(key, metric), theirs.seeds(key, metric), strict=True)]
             score = difference.score
             clear = (score.low > 0 and min(seeds) > 0) or (score.high < 0 and max(seeds) < 0)
             cell = f"{_shown(difference, '+')} [{100 * min(seeds):+.1f}, {100 * max(seeds):+.1f}]"
@@ -223,7 +212,7 @@ def _plot(path: Path, found: Mapping[str, Row], keys: Sequence[tuple[str, str]])
             axis.set_visible(False)
             continue
         for place, row in enumerate(found.values()):
-            score, seeds = row.scores[key]["Mean R"].score, [100 * value for value in row.seeds[key]]
+            score, seeds = row.scores[key]["Mean R"].score, [100 * value for value in row.seeds(key)]
             axis.plot([100 * score.low, 100 * score.high], [place, place], color="#0072b2")
             axis.plot(seeds, [place] * len(seeds), "o", color="#777777", ms=3)
             axis.plot([100 * score.mean], [place], "o", color="#0072b2")

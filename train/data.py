@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from fusionrs_builder.benchmark.records import Inputs
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.release.load import load_split
 from fusionrs_builder.release.transforms import COLUMNS
 from train.columns import captionless, kinds, require, rows_sha256, sources
-from train.samples import Batch, Captions, DataSettings, Shown, decoded
+from train.samples import Batch, Captions, DataSettings, decoded
 from train.streamed import Streamed
 from train.workers import died
 
@@ -194,7 +195,7 @@ def _check(settings: DataSettings, world: int) -> None:
     for name, least in (("batch_size", 1), ("image_size", 1), ("workers", 0), ("seed", 0)):
         if getattr(settings, name) < least:
             raise UsageError(f"{name} = {getattr(settings, name)}: give {least} or more")
-    for name, known in (("infrared", get_args(Shown)), ("captions", get_args(Captions))):
+    for name, known in (("infrared", get_args(Inputs)), ("captions", get_args(Captions))):
         if getattr(settings, name) not in known:
             raise UsageError(f"{name} = {getattr(settings, name)!r}: give one of {', '.join(known)}")
     if settings.pairs and settings.streaming:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from fusionrs_builder.benchmark.records import Inputs
 from fusionrs_builder.errors import UsageError
+from train.samples import Captions
 
 MAY_DIFFER = ("data", "out", "workers", "chunk", "validate_every", "save_every")
 """Settings that a run may be gone on with under other values; none of them changes what is learnt."""
@@ -59,8 +61,8 @@ class Settings:
     ir_text: float = 1.0
     rgb_ir: float = 1.0
     fused_text: float = 0.0
-    infrared: Literal["infrared", "gray", "gray-inverted", "duplicate"] = "infrared"
-    captions: Literal["scene", "ir", "mixed"] = "ir"
+    infrared: Inputs = "infrared"
+    captions: Captions = "ir"
     pairs: bool = False
     batch_size: int = 128
     chunk: int = 0

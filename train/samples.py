@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from fusionrs_builder import pixels
+from fusionrs_builder.benchmark.records import Inputs
 from fusionrs_builder.captions import key, normalised
 from fusionrs_builder.captions import turned as turned_caption
 from fusionrs_builder.errors import FusionError
@@ -33,7 +34,6 @@ SPARE = 1.5
 NO_TEXT = -1
 """Group of a row without text: it takes part in no term with it."""
 
-Shown = Literal["infrared", "gray", "gray-inverted", "duplicate"]
 Captions = Literal["scene", "ir", "mixed"]
 Row = Mapping[str, Any]
 Array = NDArray[Any]
@@ -62,7 +62,7 @@ class DataSettings:
 
     data: str = ""
     split: str = "train"
-    infrared: Shown = "infrared"
+    infrared: Inputs = "infrared"
     captions: Captions = "ir"
     batch_size: int = 64
     image_size: int = 224
@@ -206,7 +206,7 @@ def turned(image: Image.Image, turn: int) -> Array:
     return pixels.dihedral(array.transpose(2, 0, 1) if array.ndim == 3 else array[None])[turn]
 
 
-def _views(row: Row, size: int, crop: Crop, shown: Shown) -> tuple[Image.Image | None, Image.Image | None]:
+def _views(row: Row, size: int, crop: Crop, shown: Inputs) -> tuple[Image.Image | None, Image.Image | None]:
     def seen(column: str, mode: Literal["RGB", "L"]) -> Image.Image | None:
         if row[column] is None:
             return None

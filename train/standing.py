@@ -1,6 +1,5 @@
 """What a run was begun with. It is gone on with under the same settings and on the same records, and no others."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from fusionrs_builder.errors import UsageError
 from fusionrs_builder.files import Files
+from fusionrs_builder.translate.protocol import file_sha256
 from train import settings as toml
 
 SETTINGS, SOURCES = "settings.toml", "sources.json"
@@ -47,5 +47,4 @@ def begin(settings: Any, sources: Sources) -> None:
 
 def of_file(path: str) -> Sources:
     """Of a file, if it is one."""
-    found = Path(path)
-    return {path: hashlib.sha256(found.read_bytes()).hexdigest()} if path and found.is_file() else {}
+    return {path: file_sha256(Path(path))} if path and Path(path).is_file() else {}
