@@ -1,15 +1,16 @@
 """Images/s of `translate`: the network alone, the whole stage (Parquet in, Parquet out), and the way reference scripts
 do it (one image at a time: decode, fp32 network, encode, one file each), on the same images in the same run.
 
-    python -m benchmarks.translate [--device cuda] [--images 128]
+    python -m benchmarks.translate [--device cuda] [--images 128] [--workers 8]
 
 Contestants are `nir-small` and, with random weights, the usual 9 blocks at ngf 64; on a GPU the latter alone, at 256
-and at 512 px, with its roofline and where the time goes.
+and at 512 px, with its roofline and where the time goes, and the stage run by several processes that share the card.
 """
 
 import argparse
 import json
 import math
+import os
 import sys
 import tempfile
 import time
@@ -27,13 +28,15 @@ from PIL import Image
 from torch import nn
 
 from benchmarks import machine
+from benchmarks.roofline import USUAL, profile, roofline
 from fusionrs_builder import devices, pixels
 from fusionrs_builder.corpora.procedural import render
+from fusionrs_builder.engines import local
 from fusionrs_builder.settings import TranslateSettings
 from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import make
 from fusionrs_builder.translate import checkpoint
-from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
+from fusionrs_builder.translate.networks import ResnetGenerator
 from fusionrs_builder.translate.stage import TranslateStage
 from fusionrs_builder.translate.translator import WEIGHTS, Precision, Translator, load_translator
 from fusionrs_builder.translate.translators import cyclegan
@@ -47,14 +50,11 @@ FEW = 32
 
 BATCH = {"cpu": 4, "cuda": 64}
 
-USUAL = GeneratorConfig(ngf=64, n_blocks=9)
-"""`resnet_9blocks` of the reference implementation, 3 -> 1 channel."""
+SHARDS_EACH = 6
+"""Of a process that shares a GPU with others."""
 
-PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0}
-"""Dense bf16, as NVIDIA states it (SXM where there are several)."""
-
-MATMUL = 8192
-"""Side of the square bf16 product that tells what the card attains."""
+BUSY = 0.4, 0.9
+"""Shares of the images between which all processes are at work."""
 
 Run = tuple[int, Callable[[], Any]]
 """Images of a run, and what runs."""
@@ -130,18 +130,44 @@ def contestants(case: Case, workspace: Workspace, device: str, precisions: Seque
     for precision in precisions:
         translator = load_translator(case.spec, device, precision)
         made[f"network {precision}"] = case.images, partial(by_network, translator, batch, case.images)
+        if device.startswith("cuda"):
+            continue  # one process does not keep a GPU busy
         stage = TranslateStage(TranslateSettings(translator=case.spec, precision=precision))
         (task,) = (task for task in stage.tasks(workspace) if task.shard == shard)
         made[f"stage {precision}"] = case.images, partial(make, workspace, stage, stage.open(device), task)
     return made
 
 
+def by_processes(case: Case, workspace: Workspace, device: str, precision: Precision, workers: int) -> float:
+    """Images/s of the whole stage while all of its processes are at work, when they have started and compiled."""
+    for number in range(SHARDS_EACH * workers):
+        layer(workspace, f"shared{case.side}-{number:05d}", case.side, max(1, case.images // 4))
+    stage = TranslateStage(TranslateSettings(translator=case.spec, precision=precision))
+    tasks = [task for task in stage.tasks(workspace) if task.shard.startswith(f"shared{case.side}-")]
+    total = sum(task.items for task in tasks)
+    done, told = 0, [(0, time.perf_counter())]
+
+    def progress(count: int) -> None:
+        nonlocal done
+        done += count
+        told.append((done, time.perf_counter()))
+
+    for _ in local.run(
+        stage, workspace, stage.prepare(workspace, tasks), local.Resources(workers, (device,)), progress
+    ):
+        pass
+    (n, since), *_, (m, until) = [at for at in told if BUSY[0] * total <= at[0] <= BUSY[1] * total]
+    return round((m - n) / (until - since), 2)
+
+
 def _batch(device: str) -> int:
     return BATCH[device.split(":")[0]]
 
 
-def measured(case: Case, workspace: Workspace, device: str, precisions: Sequence[Precision]) -> dict[str, Any]:
-    """Rates of all contestants, in turn, round by round."""
+def measured(
+    case: Case, workspace: Workspace, device: str, precisions: Sequence[Precision], workers: int
+) -> dict[str, Any]:
+    """Rates of all contestants, in turn, round by round; of a stage of several processes once, behind them."""
     runs = contestants(case, workspace, device, precisions)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(ROUNDS + 1):
@@ -151,47 +177,18 @@ def measured(case: Case, workspace: Workspace, device: str, precisions: Sequence
             if round_:  # the first warms up, and compiles
                 seconds[name].append(time.perf_counter() - started)
     rates = {name: round(runs[name][0] / float(np.median(found)), 2) for name, found in seconds.items()}
+    for precision in precisions:
+        if f"stage {precision}" not in rates:
+            rates[f"stage {precision}"] = by_processes(case, workspace, device, precision, workers)
     base = rates["reference scripts"]
     return {
         "images": case.images,
         "images_of_reference": runs["reference scripts"][0],
         "side_px": case.side,
+        "workers": workers,
         "images_per_s": rates,
         "times_reference": {name: round(rate / base, 2) for name, rate in rates.items()},
         "stage_share_of_network": {p: round(rates[f"stage {p}"] / rates[f"network {p}"], 2) for p in precisions},
-    }
-
-
-def flops(side: int) -> int:
-    """Of one image through the usual network, a multiplication and an addition counted as two. Nothing is computed."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        ResnetGenerator(USUAL).eval()(torch.empty(1, 3, side, side))
-    return int(counter.get_total_flops())
-
-
-def roofline(case: Case, images_per_s: float, device: str) -> dict[str, Any]:
-    """What the network attains of the card's peak, and of what a large product attains."""
-    a = torch.randn(MATMUL, MATMUL, device=device, dtype=torch.bfloat16)
-    for _ in range(3):
-        a @ a
-    torch.cuda.synchronize(device)
-    started = time.perf_counter()
-    for _ in range(10):
-        a @ a
-    torch.cuda.synchronize(device)
-    product = 10 * 2 * MATMUL**3 / (time.perf_counter() - started) / 1e12
-    card = torch.cuda.get_device_name(device)
-    peak = next((value for name, value in PEAK_TFLOPS.items() if name in card.split("-")[0].split()), None)
-    attained = images_per_s * flops(case.side) / 1e12
-    return {
-        "gflop_per_image": round(flops(case.side) / 1e9, 1),
-        "attained_tflops": round(attained, 1),
-        "product_tflops": round(product, 1),
-        "peak_tflops": peak,
-        "share_of_product": round(attained / product, 3),
-        "share_of_peak": None if peak is None else round(attained / peak, 3),
     }
 
 
@@ -217,40 +214,18 @@ def checks(spec: str, device: str, side: int = 1088) -> dict[str, dict[str, floa
     return found
 
 
-def profile(case: Case, device: str) -> list[dict[str, Any]]:
-    """The ten kernels that take most of one batch in bf16: name, calls, milliseconds, share of all."""
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as profiler
-
-    translator = load_translator(case.spec, device, "bf16")
-    batch = torch.randint(0, 256, (BATCH["cuda"], 3, case.side, case.side), dtype=torch.uint8, device=device)
-    for _ in range(3):
-        translator.translate(batch)
-    torch.cuda.synchronize(device)
-    with profiler(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
-        translator.translate(batch)
-        torch.cuda.synchronize(device)
-    events = sorted(found.key_averages(), key=lambda event: event.self_device_time_total, reverse=True)
-    total = sum(event.self_device_time_total for event in events) or 1.0
-    return [
-        {
-            "kernel": event.key[:100],
-            "calls": event.count,
-            "ms": round(event.self_device_time_total / 1e3, 3),
-            "share": round(event.self_device_time_total / total, 3),
-        }
-        for event in events[:10]
-    ]
-
-
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--images", type=int, default=64, help="of a run; an eighth of it for ngf 64 on a CPU")
+    parser.add_argument(
+        "--workers", type=int, help="processes of the stage on a GPU; half as many as cores unless given"
+    )
     chosen = parser.parse_args(arguments)
     some = -(-chosen.images // _batch(chosen.device)) * _batch(chosen.device)
     on_gpu = chosen.device.startswith("cuda")
+    workers = (chosen.workers or max(1, len(os.sched_getaffinity(0)) // 2)) if on_gpu else 1
     # Without such instructions bf16 is emulated, some twenty times slower than fp32: nothing to learn from it.
     precisions: Sequence[Precision] = ("bf16",) if on_gpu else ("fp32", "bf16") if devices.fast_bf16() else ("fp32",)
     result: dict[str, Any] = {"machine": machine.facts(chosen.device)}
@@ -267,10 +242,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             cases = [Case(f"9 blocks, ngf 64 at {side} px", usual, side, count) for side, count in sides.items()]
         for case in cases:
             torch.compiler.reset()  # as in a process of its own
-            result[case.name] = found = measured(case, workspace, chosen.device, precisions)
+            result[case.name] = found = measured(case, workspace, chosen.device, precisions, workers)
             if on_gpu:
-                found["roofline"] = roofline(case, found["images_per_s"]["network bf16"], chosen.device)
-                found["kernels"] = profile(case, chosen.device)
+                found["roofline"] = roofline(case.side, found["images_per_s"]["network bf16"], chosen.device)
+                found["kernels"] = profile(case.spec, case.side, BATCH["cuda"], chosen.device)
             print(case.name)
             for name, rate in found["images_per_s"].items():
                 print(

@@ -23,7 +23,7 @@ def ir_quality(ir: NDArray[np.uint8], rgb: NDArray[np.uint8] | None) -> dict[str
         `saturation`, 0..1, the share of pixels at 0 or 255. `entropy`, 0..8 bits, of the 256-bin histogram.
         `polarity` is None: no objects of known physics are known here.
     """
-    counts = np.bincount(ir.ravel(), minlength=256)
+    counts = np.array(Image.fromarray(ir).histogram())
     shares = counts[counts > 0] / ir.size
     return {
         "edge_agreement": None if rgb is None else edge_agreement(ir, rgb),
@@ -41,18 +41,26 @@ def edge_agreement(ir: NDArray[np.uint8], rgb: NDArray[np.uint8]) -> float | Non
     a, b = (gradient_magnitude(image) for image in (ir, np.asarray(luma)))
     if not a.size:
         return None
-    a, b = a - a.mean(), b - b.mean()
+    a -= a.mean()
+    b -= b.mean()
+    product = np.empty_like(a)
     # Not `a @ b`: BLAS sums in another order with another number of threads.
-    va, vb, vab = (float((x * y).mean(dtype=np.float64)) for x, y in ((a, a), (b, b), (a, b)))
+    va, vb, vab = (float(np.multiply(x, y, out=product).mean(dtype=np.float64)) for x, y in ((a, a), (b, b), (a, b)))
     return None if min(va, vb) < FLAT else vab / (va * vb) ** 0.5
 
 
 def gradient_magnitude(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Magnitude of the 3 x 3 Sobel gradient: uint8 [H, W] -> float32 [H - 2, W - 2], borders left out."""
-    x = image.astype(np.float32)
+    x = image.astype(np.int16)  # holds eight times 255, in half the memory of a float
     along = x[:, 2:] - x[:, :-2]
     down = x[2:] - x[:-2]
-    gx = along[:-2] + 2 * along[1:-1] + along[2:]
-    gy = down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:]
-    magnitude: NDArray[np.float32] = np.sqrt(gx * gx + gy * gy)
+    gx = along[:-2] + 2 * along[1:-1]
+    gx += along[2:]
+    gy = down[:, :-2] + 2 * down[:, 1:-1]
+    gy += down[:, 2:]
+    squared, other = gx.astype(np.float32), gy.astype(np.float32)
+    squared *= squared
+    other *= other
+    squared += other
+    magnitude: NDArray[np.float32] = np.sqrt(squared, out=squared)
     return magnitude
