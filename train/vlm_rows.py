@@ -69,6 +69,11 @@ class Settings:
         for name in ("steps", "batch_size", "accumulate", "lora_rank", "lora_alpha", "save_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} {getattr(self, name)}: 1 or more")
+        for name in ("learning_rate", "workers", "seed"):
+            if not getattr(self, name) >= 0:  # not: neither is a number that is none
+                raise UsageError(f"{name} {getattr(self, name):g}: 0 or more")
+        if self.seed >= 2**32:
+            raise UsageError(f"seed {self.seed}: less than 2 ** 32")
         for name in ("modality_drop", "questions", "caption_stage"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} {getattr(self, name):g}: a share, from 0 to 1")

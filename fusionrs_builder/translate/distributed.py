@@ -5,10 +5,14 @@ torchrun --nproc-per-node 4 $(which fusionrs-build) translator train ...
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import nn
+
+PATIENCE = timedelta(hours=2)
+"""For which the others wait while the first process validates and writes; NCCL's own ten minutes are too few."""
 
 
 def start(device: torch.device) -> tuple[int, int, torch.device]:
@@ -27,7 +31,7 @@ def start(device: torch.device) -> tuple[int, int, torch.device]:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     return dist.get_rank(), world, device
 
 
