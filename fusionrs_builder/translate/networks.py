@@ -19,6 +19,10 @@ Norm = Literal["instance", "batch", "none"]
 GATE = (16, 32, 32, 32)
 """Channels of the gate's convolutions."""
 
+DOUBT, STEEP = 1.5, 4.0
+"""Log odds that an image is of the kind the ResNet learnt from, at which it draws half of what is drawn, and the slope
+there. Above 0, since where the ResNet was never it is worse than the other expert by more than that one is at home."""
+
 TONE = 0.7
 """Of the luma in `GeneratorConfig.tone`, at first: below 1, so that the tanh leaves some contrast to the brightest."""
 
@@ -219,7 +223,7 @@ def verdict(votes: Tensor) -> Tensor:
 
 def trust(votes: Tensor) -> Tensor:
     """Votes [N, 1, h, w] -> float [N, 1, 1, 1] in 0..1: the share of the ResNet in what is drawn of each image."""
-    return verdict(votes).sigmoid()
+    return (STEEP * (verdict(votes) - DOUBT)).sigmoid()
 
 
 def luma(rgb: Tensor) -> Tensor:

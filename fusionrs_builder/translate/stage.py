@@ -78,7 +78,7 @@ class TranslateStage(Stage):
     threads: int | None = None
 
     name: ClassVar[str] = "translate"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[tuple[str, ...]] = ("rgb",)
     parallel: ClassVar[bool] = False
     writes = "ir"

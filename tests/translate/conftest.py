@@ -5,7 +5,7 @@ import torch
 from fusionrs_builder import pixels, schema
 from fusionrs_builder.shards import Footer
 from fusionrs_builder.translate import checkpoint
-from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
+from fusionrs_builder.translate.networks import DOUBT, GeneratorConfig, ResnetGenerator
 from fusionrs_builder.workspace import Workspace
 
 
@@ -24,13 +24,16 @@ def scene(height, width, seed=0):
 
 
 def tiny(norm="instance", seed=0, **shape):
-    """A small generator with random weights that give a picture with contrast."""
+    """A small generator with random weights that give a picture with contrast; of two experts, both draw some."""
     torch.manual_seed(seed)
     network = ResnetGenerator(GeneratorConfig(**{"ngf": 4, "n_blocks": 1, "norm": norm, **shape}))
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(0, (2 / parameter[0].numel()) ** 0.5)
+        if network.gate:
+            network.gate[-1].weight.mul_(0.1)
+            network.gate[-1].bias.fill_(DOUBT)
     return network.eval()
 
 

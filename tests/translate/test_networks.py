@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -107,7 +109,8 @@ def test_what_is_drawn_is_a_mixture_by_the_votes_of_the_gate():
     luma = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
     with torch.no_grad():
         votes = network.gate(x)
-        trust = torch.sigmoid(votes.mean((1, 2, 3))).view(2, 1, 1, 1)
+        trust = torch.sigmoid(4 * (votes.mean((1, 2, 3)) - 1.5)).view(2, 1, 1, 1)
+        assert 0.1 < trust.min() < trust.max() < 0.9
         experts = network.model(x), torch.tanh(network.local(x) + luma)
         torch.testing.assert_close(network(x), trust * experts[0] + (1 - trust) * experts[1])
     assert votes.shape == (2, 1, 2, 3)
@@ -128,14 +131,15 @@ def test_the_local_expert_sees_7_pixels_and_a_vote_31():
     assert 25 <= sees(tiny(local=8).gate, 128) <= 31
 
 
-def test_at_first_the_local_expert_draws_the_luma_and_the_gate_trusts_both_alike():
+def test_at_first_the_local_expert_draws_the_luma_and_all_that_is_seen():
     torch.manual_seed(0)
     network, x = ResnetGenerator(GeneratorConfig(ngf=8, n_blocks=1, local=8)).eval(), torch.rand(2, 3, 32, 32)
     luma = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
     with torch.no_grad():
         local = network.by_colour(x)
         assert (torch.atanh(local) - luma).abs().max() < 0.05
-        torch.testing.assert_close(network(x), (network.model(x) + local) / 2)
+        share = (network(x) - local) / (network.model(x) - local)
+        torch.testing.assert_close(share.median(), torch.tensor(1 / (1 + math.exp(6))), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("images", "first"), [(2, 1), (5, 3), (8, 4)])

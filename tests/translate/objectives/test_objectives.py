@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionrs_builder.translate.networks import GeneratorConfig, trust
+from fusionrs_builder.translate.networks import GeneratorConfig, verdict
 from fusionrs_builder.translate.objectives import OBJECTIVES, Batch, Weights
 from fusionrs_builder.translate.objectives.cut import features, nce_layers
 from fusionrs_builder.translate.objectives.objective import Shape
@@ -102,7 +102,7 @@ def test_the_gate_learns_to_tell_what_is_familiar_and_moves_no_expert():
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        found = trust(generator.gate(rgb)).flatten()
+        found = verdict(generator.gate(rgb)).sigmoid().flatten()
     assert found[told == 1].min() > 0.8 > 0.2 > found[told == 0].max()
     assert all(torch.equal(before[k], t) for k, t in generator.state_dict().items() if not k.startswith("gate."))
 
