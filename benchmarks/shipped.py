@@ -19,7 +19,7 @@ from fusionrs_builder.engines.runner import Run
 from fusionrs_builder.translate import checkpoint
 from fusionrs_builder.translate.networks import GeneratorConfig
 from fusionrs_builder.translate.objectives import Weights
-from fusionrs_builder.translate.train import TrainSettings
+from fusionrs_builder.translate.recipe import TrainSettings
 from fusionrs_builder.translate.trained import RUN, train_translator
 from fusionrs_builder.translate.translator import WEIGHTS
 from fusionrs_builder.workspace import Workspace

@@ -21,7 +21,8 @@ from benchmarks.shipped import LWIR
 from fusionrs_builder.corpora.procedural import render
 from fusionrs_builder.translate import training_data
 from fusionrs_builder.translate.networks import GeneratorConfig
-from fusionrs_builder.translate.train import TrainSettings, train
+from fusionrs_builder.translate.recipe import TrainSettings
+from fusionrs_builder.translate.train import train
 
 SCENES, SIDE = 24, 256
 """Rendered, of each domain; pixels of a side."""

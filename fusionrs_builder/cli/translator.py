@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from fusionrs_builder.cli import options
 from fusionrs_builder.errors import UsageError
@@ -13,6 +14,9 @@ from fusionrs_builder.settings import Band
 from fusionrs_builder.workspace import Workspace
 
 BANDS = click.Choice(list(Band.__args__))  # type: ignore[attr-defined]
+
+SHAPE = ("ngf", "blocks", "norm", "local", "tone")
+"""Options that shape a generator."""
 
 
 @click.group()
@@ -28,6 +32,7 @@ def translator() -> None:
     "-w my-dataset\n"
     "  fusionrs-build translator train --out my-nir --objective pix2pix --hold-out '2019|2020' -w my-dataset\n"
     "  fusionrs-build translator train --out my-nir --paired --steps 5000 --weight cycle=5 -w my-dataset\n"
+    "  fusionrs-build translator train --out tuned --start my-lwir --band lwir --steps 2000 -w more-frames\n"
     "  torchrun --nproc-per-node 4 $(which fusionrs-build) translator train --out my-nir -w my-dataset"
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="folder of the translator that is made")
@@ -43,6 +48,7 @@ def translator() -> None:
 @click.option("--paired", is_flag=True, help="use records with both views, or files of one name, as pairs")
 @click.option("--hold-out", metavar="REGEX", help="records whose <corpus>/<key> matches are scored, not learnt from")
 @click.option("--tile", type=click.IntRange(16), help="score tiles of this many pixels  [default: whole images]")
+@click.option("--start", metavar="TRANSLATOR", help="begin with its weights, and take its shape")
 @click.option("--steps", type=click.IntRange(1), default=20_000, show_default=True, help="stop after so many")
 @click.option("--ngf", type=click.IntRange(1, 256), default=32, show_default=True, help="width of the first layer")
 @click.option("--blocks", type=click.IntRange(1, 32), default=6, show_default=True, help="residual blocks")
@@ -77,16 +83,21 @@ def translator() -> None:
 def train(
     where: str, as_json: bool, out: Path, visible: tuple[str, ...], infrared: tuple[str, ...], band: str, paired: bool,
     hold_out: str | None, tile: int | None, ngf: int, blocks: int, norm: Any, local: int, tone: int,
-    weight: tuple[str, ...], **recipe: Any,
+    start: str | None, weight: tuple[str, ...], **recipe: Any,
 ) -> None:  # fmt: skip
     """Train a CycleGAN generator, and score it on pairs held out. Run again, it goes on where it was."""
     from fusionrs_builder.translate.networks import GeneratorConfig
     from fusionrs_builder.translate.objectives import Weights
-    from fusionrs_builder.translate.train import TrainSettings
+    from fusionrs_builder.translate.recipe import TrainSettings
     from fusionrs_builder.translate.trained import train_translator
+    from fusionrs_builder.translate.translator import checkpoint_of
 
+    source = click.get_current_context().get_parameter_source
+    if start and (given := [f"--{name}" for name in SHAPE if source(name) is ParameterSource.COMMANDLINE]):
+        raise UsageError(f"{', '.join(given)}: the generator takes the shape of --start {start}: leave it out")
     try:
-        generator = GeneratorConfig(ngf=ngf, n_blocks=blocks, norm=norm, local=local, tone=tone)
+        shape = {"ngf": ngf, "n_blocks": blocks, "norm": norm, "local": local, "tone": tone}
+        generator = GeneratorConfig(**(dict(checkpoint_of(start).generator) if start else shape))
     except ValueError as error:
         raise UsageError(str(error)) from None
     settings = TrainSettings(generator=generator, weights=Weights(**_weights(weight)), **recipe)
@@ -109,6 +120,7 @@ def train(
         hold_out=hold_out,
         tile=tile,
         settings=settings,
+        start=start,
         progress=progress,
     )
     _show(scores, as_json, f"translator in {out}")

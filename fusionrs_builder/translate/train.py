@@ -5,13 +5,13 @@ is kept, the best of it by a validation score. A training that was killed goes o
 """
 
 import copy
+import hashlib
 import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from fusionrs_builder import devices
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.stage import digest
-from fusionrs_builder.translate import distributed, record, snapshot, view_statistics
+from fusionrs_builder.translate import distributed, record, snapshot
 from fusionrs_builder.translate.batches import STEP, batches, chance
-from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator, with_context
-from fusionrs_builder.translate.objectives import OBJECTIVES, Batch, Weights
+from fusionrs_builder.translate.networks import ResnetGenerator, with_context
+from fusionrs_builder.translate.objectives import OBJECTIVES, Batch
 from fusionrs_builder.translate.objectives.objective import Shape
+from fusionrs_builder.translate.recipe import TrainSettings
 from fusionrs_builder.translate.training_data import TrainingData
 from fusionrs_builder.translate.validation import validate
 
@@ -32,6 +33,10 @@ WARMUP_STEPS = 50
 EMA_START = 10
 """The mean of the weights forgets the first steps: its decay grows as (1 + step) / (EMA_START + step)."""
 
+CHOOSING = 3
+"""Validations, one after another, by whose mean score weights are chosen: a single one sees a few dozen views, and a
+classifier's verdict on so few is off by more than the weights change in between."""
+
 LONGEST_GRADIENT = 10.0
 """Norm to which gradients are cut."""
 
@@ -39,92 +44,6 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[dict[str, float]], None]
 """Called with `step`, `steps`, `seconds` and the losses by name."""
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """The recipe.
-
-    Attributes:
-        objective: `cyclegan` or `cut` for images without pairs, which learn from pairs too where there are some;
-            `pix2pix` for pairs alone.
-        generator: what is trained.
-        weights: of the losses.
-        context: regular expression searched in `<corpus>/<corpus_key>`: the pairs the ResNet learns from where there is
-            a local expert beside it, which learns from all. Name corpora of many scenes. None without a local expert.
-        steps: after how many to stop.
-        batch_size: images a step, in each process.
-        crop: side of the crops, pixels; smaller images are mirrored to this size.
-        learning_rate: of Adam; constant, then falling to nothing over the second half.
-        beta1: of Adam: 0.5 beside a discriminator, 0.9 without one.
-        weight_decay: of AdamW.
-        ndf: width of the discriminators.
-        pool: drawn images kept for the discriminators.
-        diff_augment: whether discriminators see everything through DiffAugment.
-        radiometric: strength of the changes of light and colour of the RGB side; 0: none.
-        exposure: share of the pairs shown with less light, both views alike; for reflected bands (NIR, SWIR) only. Not
-            of those the ResNet learns from where there is a local expert beside it: that one is for foul weather.
-        clouds: share of the pairs shown under clouds, likewise.
-        ema: decay of the mean of the weights, a step.
-        validate_every: steps between validations, after each of which the state is saved.
-        patience: validations without a better score after which to stop; None: never before `steps`.
-        seed: of weights, crops and augmentation.
-        device: `cpu`, `cuda` or `auto`.
-    """
-
-    objective: Literal["cyclegan", "cut", "pix2pix"] = "cyclegan"
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    weights: Weights = field(default_factory=Weights)
-    context: str | None = None
-    steps: int = 20_000
-    batch_size: int = 1
-    crop: int = 256
-    learning_rate: float = 2e-4
-    beta1: float = 0.5
-    weight_decay: float = 0.0
-    ndf: int = 64
-    pool: int = 50
-    diff_augment: bool = True
-    radiometric: float = 1.0
-    exposure: float = 0.0
-    clouds: float = 0.0
-    ema: float = 0.999
-    validate_every: int = 500
-    patience: int | None = None
-    seed: int = 0
-    device: str = "auto"
-
-    def key(self) -> dict[str, Any]:
-        """What decides the weights: all but the device."""
-        return {name: value for name, value in asdict(self).items() if name != "device"}
-
-    def __post_init__(self) -> None:
-        judged = self.weights.adversarial or (self.objective == "cut" and (self.weights.views or self.weights.features))
-        if self.objective == "pix2pix" and (self.weights.views or self.weights.features):
-            raise UsageError("pix2pix learns from pairs, and judges no whole views: leave the weight `views` out")
-        if self.objective != "pix2pix" and not judged:
-            raise UsageError(
-                f"{self.objective} without its adversary learns nothing: give adversarial a weight, or views in cut"
-            )
-        if self.crop % 4 or self.crop < 32:
-            raise UsageError(f"crop {self.crop}: a multiple of 4, at least 32")
-        if self.generator.local and (self.objective != "pix2pix" or self.context is None or self.batch_size < 2):
-            raise UsageError(
-                "a local expert learns beside a ResNet, half of a batch each, and from pairs: it needs the objective "
-                "pix2pix, a context (the pairs the ResNet learns from) and a batch size of 2 or more"
-            )
-        if self.context is not None and not self.generator.local:
-            raise UsageError(
-                f"context {self.context}: without a local expert the ResNet learns from all; give local too"
-            )
-        if self.objective != "pix2pix" and self.weights.statistics and self.crop < view_statistics.LEAST:
-            raise UsageError(f"crop {self.crop}: at least {view_statistics.LEAST} where statistics have a weight")
-        for name, low, high in (("exposure", 0, 1), ("clouds", 0, 1), ("beta1", 0, 0.999), ("ema", 0, 1)):
-            if not low <= getattr(self, name) <= high:
-                raise UsageError(f"{name} {getattr(self, name):g}: from {low} to {high}")
-        for name in ("learning_rate", "radiometric", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} {getattr(self, name):g}: a number of 0 or more")
 
 
 class DivergedError(FusionError):
@@ -136,7 +55,11 @@ class DivergedError(FusionError):
 
 
 def train(
-    data: TrainingData, settings: TrainSettings, folder: Path, progress: Progress = lambda facts: None
+    data: TrainingData,
+    settings: TrainSettings,
+    folder: Path,
+    progress: Progress = lambda facts: None,
+    start: ResnetGenerator | None = None,
 ) -> tuple[ResnetGenerator, dict[str, Any]]:
     """Train a generator.
 
@@ -145,10 +68,12 @@ def train(
         settings: the recipe.
         folder: of the run: the state, the history, pictures; a run that stands there is gone on with.
         progress: told after every step.
+        start: begin with its weights, not with random ones; its shape is that of the recipe.
 
     Returns:
-        The generator with the mean weights that scored best on what was kept for validation (the last, where nothing
-        was), in evaluation mode, on the CPU; and `step` (of these weights), `done` (steps), `validation`, `seconds`.
+        The generator with the mean weights that scored best on what was kept for validation, by the mean of `CHOOSING`
+        validations (the last weights, where nothing was kept), in evaluation mode, on the CPU; and `step` (of these
+        weights), `done` (steps), `validation`, `seconds`.
 
     Raises:
         UsageError: the folder holds a run of another recipe.
@@ -159,6 +84,8 @@ def train(
     shape = Shape(settings.generator, settings.ndf, settings.pool, settings.crop, settings.diff_augment)
     torch.manual_seed(settings.seed)
     objective = OBJECTIVES[settings.objective](shape, settings.weights)
+    if start is not None:
+        objective.generator.load_state_dict(start.state_dict())
     mean = copy.deepcopy(objective.generator).eval().requires_grad_(False)
     for network in (objective, mean):
         network.to(device).to(memory_format=torch.channels_last)
@@ -174,7 +101,7 @@ def train(
         for parameters in (list(objective.drawing()), list(objective.judging()))
     )
     assert drawing is not None
-    best: dict[str, Any] = {"score": -math.inf, "step": 0, "weights": None, "since": 0}
+    best: dict[str, Any] = {"score": -math.inf, "step": 0, "weights": None, "since": 0, "recent": []}
     step, seconds, size = 0, 0.0, settings.batch_size
     least = 2 if settings.generator.local else 1
 
@@ -185,7 +112,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FusionError(f"could not write to {folder}: {error}: name another folder") from error
-    key = digest([settings.key(), data.key(), world])
+    key = digest([settings.key(), data.key(), world, *([] if start is None else [state_sha256(start)])])
     kept = snapshot.load(folder, key)
     if kept:
         objective.load_state_dict(kept["objective"])
@@ -259,11 +186,13 @@ def train(
         if rank == 0:
             scores = validate(draw, data)
             notes.validation(step, scores, draw, data)
-            if scores is None or scores["score"] > best["score"]:
+            recent = [*best["recent"], scores["score"]][-CHOOSING:] if scores else []
+            score = sum(recent) / len(recent) if scores else -math.inf
+            if scores is None or score > best["score"]:
                 weights = {name: tensor.cpu().clone() for name, tensor in mean.state_dict().items()}
-                best = {"score": scores["score"] if scores else -math.inf, "step": step, "weights": weights, "since": 0}
+                best = {"score": score, "step": step, "weights": weights, "since": 0, "recent": recent}
             else:
-                best["since"] += 1
+                best |= {"since": best["since"] + 1, "recent": recent}
             state: dict[str, Any] = {
                 "objective": objective.state_dict(),
                 "mean": mean.state_dict(),
@@ -323,6 +252,14 @@ def _on(batch: Batch, device: torch.device, size: int) -> Batch:
     pair = None if batch.pair is None else (moved(batch.pair[0]), moved(batch.pair[1]))
     familiar = None if batch.familiar is None else batch.familiar[kept].to(device)
     return Batch(moved(batch.visible), moved(batch.infrared), pair, familiar)
+
+
+def state_sha256(network: nn.Module) -> str:
+    """Of all weights of a network, by name, on any device."""
+    found = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def follow(mean: nn.Module, network: nn.Module, decay: float) -> None:

@@ -6,13 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fusionrs_builder.errors import UsageError
 from fusionrs_builder.translate import checkpoint, distributed, training_data
 from fusionrs_builder.translate.card import translator_card
 from fusionrs_builder.translate.evaluate import evaluate
-from fusionrs_builder.translate.networks import ResnetGenerator
-from fusionrs_builder.translate.train import DivergedError, Progress, TrainSettings, train
+from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
+from fusionrs_builder.translate.recipe import TrainSettings
+from fusionrs_builder.translate.train import DivergedError, Progress, train
 from fusionrs_builder.translate.training_data import TrainingData
-from fusionrs_builder.translate.translator import GeneratorTranslator
+from fusionrs_builder.translate.translator import GeneratorTranslator, checkpoint_of
 
 RUN = "training"
 """Folder of the run within that of the translator."""
@@ -30,6 +32,7 @@ def train_translator(
     hold_out: str | None = None,
     tile: int | None = None,
     settings: TrainSettings | None = None,
+    start: str | None = None,
     remarks: Sequence[str] = (),
     progress: Progress = lambda facts: None,
 ) -> dict[str, Any]:
@@ -45,6 +48,7 @@ def train_translator(
         hold_out: regular expression searched in `<corpus>/<corpus_key>`: these records are scored, not learnt from.
         tile: score tiles of this many pixels instead of whole images.
         settings: the recipe; None: the default one.
+        start: translator to begin with, as `load_translator` has it, of the shape that the recipe has.
         remarks: further limits for the card, a sentence each.
         progress: as in `train`.
 
@@ -52,18 +56,22 @@ def train_translator(
         The result of `evaluate`, or a dict with `n` = 0 when nothing was held out; and `training`, what `train` says.
 
     Raises:
-        UsageError: a place, the pattern or the recipe is wrong; there is nothing to learn from.
+        UsageError: a place, the pattern, the recipe or `start` is wrong; there is nothing to learn from.
         DivergedError: the loss is no longer a number; the last good weights were saved all the same.
         FusionError: an image is damaged; `out` cannot be written.
     """
     settings = settings or TrainSettings()
+    begun = None if start is None else checkpoint_of(start)
+    if begun and (shape := GeneratorConfig(**begun.generator)) != settings.generator:
+        raise UsageError(f"{start} has another shape than the recipe's generator: give the recipe {shape}")
     pairs_only = settings.objective == "pix2pix"
     data = training_data.read(visible, infrared, band, paired or pairs_only, hold_out)
     training_data.check(data, band, pairs_only, [*visible, *infrared])
     if not pairs_only and len(data.pairs):
         log.info("%d of the records are pairs, and are learnt from as such too", len(data.pairs))
     try:
-        network, facts = train(data, settings, Path(out) / RUN, progress)
+        network, facts = train(data, settings, Path(out) / RUN, progress, checkpoint.load(begun) if begun else None)
+        facts |= {"start": f"{begun.name}@{begun.sha256[:12]}"} if begun else {}
     except DivergedError as error:
         if distributed.is_first():
             _save(error.network, data, settings, Path(out), band, hold_out, tile, {"stopped": str(error)}, remarks)

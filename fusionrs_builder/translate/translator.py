@@ -20,7 +20,7 @@ from fusionrs_builder.translate.translators.cyclegan import GeneratorTranslator
 
 __all__ = [
     "CONTROLS", "HUB", "KINDS", "WEIGHTS", "Array", "GeneratorTranslator", "Identity", "Images", "Kind", "Precision",
-    "Translator", "check", "embedded", "load_translator", "translator_identity", "translator_params",
+    "Translator", "check", "checkpoint_of", "embedded", "load_translator", "translator_identity", "translator_params",
 ]  # fmt: skip
 
 KINDS: tuple[Kind, ...] = (controls, command, onnx, diffusion, cyclegan)
@@ -61,6 +61,19 @@ def translator_params(spec: str, precision: Precision = "fp32") -> dict[str, Any
     kind, path = _kind(spec)
     identity, settings = kind.describe(spec, path, precision)
     return {**identity._asdict(), **settings}
+
+
+def checkpoint_of(spec: str) -> checkpoint.Checkpoint:
+    """The weights of a translator that is a ResNet generator, to begin a training with.
+
+    Raises:
+        UsageError: it is of another kind, or there is no such translator.
+        FusionError: as `load_translator`.
+    """
+    kind, path = _kind(spec)
+    if kind is not cyclegan or path is None:
+        raise UsageError(f"{spec} is no generator that could be trained on: name one that `translator train` made")
+    return checkpoint.find(path)
 
 
 def embedded() -> list[str]:

@@ -8,7 +8,7 @@ from fusionrs_builder.translate.card import translator_card
 from fusionrs_builder.translate.checkpoint import Checkpoint
 from fusionrs_builder.translate.domains import Source
 from fusionrs_builder.translate.networks import GeneratorConfig
-from fusionrs_builder.translate.train import TrainSettings
+from fusionrs_builder.translate.recipe import TrainSettings
 
 SOURCE = Source("naip", "CC-BY-4.0", "USDA.", "NAIP nir")
 
@@ -86,13 +86,17 @@ def test_losses_are_told_where_they_took_part(pairs: int) -> None:
 
 
 def test_what_is_not_known_is_not_said() -> None:
+    assert "It began with" not in text()
+    assert "It began with the weights of `mine@0123456789ab`." in text(start="mine@0123456789ab")
     assert "It took" not in text()
     assert "It took 2 minutes." in text(seconds=125)
 
 
 def test_how_the_weights_were_chosen() -> None:
     assert "those of the last step" in text()
-    assert "step 3 of 4, which scored best (0.500)" in text(validation=0.5, step=3, done=4)
+    assert "step 3 of 4, which scored best, the mean of three validations (0.500)," in text(
+        validation=0.5, step=3, done=4
+    )
     assert "**It failed: `cycle` is nan.** The weights are those before." in text(stopped="`cycle` is nan")
 
 

@@ -16,7 +16,8 @@ from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.translate import train as training
 from fusionrs_builder.translate.networks import GeneratorConfig
 from fusionrs_builder.translate.objectives import Weights
-from fusionrs_builder.translate.train import DivergedError, TrainSettings, train
+from fusionrs_builder.translate.recipe import TrainSettings
+from fusionrs_builder.translate.train import DivergedError, train
 from fusionrs_builder.translate.training_data import TrainingData, read
 
 QUICK = TrainSettings(
@@ -147,16 +148,24 @@ def test_it_leaves_pictures_curves_and_numbers(data, tmp_path):
     assert pixels.rgb_array((tmp_path / "curves.png").read_bytes()).std() > 0
 
 
-def test_the_best_weights_are_kept_and_patience_ends_it(data, tmp_path, monkeypatch):
-    scores = iter([0.5, 0.7, 0.6, 0.65, 0.9])
-
+@pytest.mark.parametrize(
+    ("scores", "step", "mean"),
+    [
+        ([0.5, 0.7, 0.3, 0.2, 0.9], 4, 0.6),
+        ([0.3, 0.9, 0.5, 0.55, 0.2, 0.1], 8, 0.65),  # not that of the one high score
+    ],
+)
+def test_the_weights_of_the_best_three_scores_are_kept_and_patience_ends_it(
+    scores, step, mean, data, tmp_path, monkeypatch
+):
+    scores = iter(scores)
     monkeypatch.setattr(training, "validate", lambda draw, data: {"score": next(scores)})
     monkeypatch.setattr(type(data), "validates", lambda self: True)
     network, facts = train(data, replace(QUICK, steps=20, patience=2), tmp_path)
     seen = []
     train(data, replace(QUICK, steps=20, patience=2), tmp_path, seen.append)
     assert seen == []  # it had stopped
-    assert (facts["step"], facts["done"], facts["validation"]) == (4, 8, 0.7)
+    assert (facts["step"], facts["done"], facts["validation"]) == (step, step + 4, pytest.approx(mean))
     state = torch.load(tmp_path / "state.pt", weights_only=True)["state"]
     best, last = (torch.cat([t.flatten() for t in each.values()]) for each in (state["best"]["weights"], state["mean"]))
     assert torch.equal(flat(network), best)

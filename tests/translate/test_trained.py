@@ -10,7 +10,8 @@ from fusionrs_builder.translate.evaluate import evaluate
 from fusionrs_builder.translate.networks import GeneratorConfig
 from fusionrs_builder.translate.objectives import Weights
 from fusionrs_builder.translate.pairs import Pair
-from fusionrs_builder.translate.train import DivergedError, TrainSettings
+from fusionrs_builder.translate.recipe import TrainSettings
+from fusionrs_builder.translate.train import DivergedError
 from fusionrs_builder.translate.trained import train_translator
 from fusionrs_builder.translate.translator import load_translator
 from tests.translate.conftest import fill, record
@@ -107,7 +108,7 @@ def test_data_paired_in_part_are_learnt_from_in_full(tmp_path, caplog):
 
 
 def test_one_that_diverges_leaves_its_last_good_weights(tmp_path, monkeypatch):
-    def diverge(data, settings, folder, progress):
+    def diverge(data, settings, folder, progress, start):
         network = trained.ResnetGenerator(settings.generator)
         raise DivergedError("the loss `cycle` is nan at step 3: train with a lower learning rate", network)
 
@@ -127,4 +128,41 @@ def test_too_little_to_learn_from_is_said_before_anything_is_made(tmp_path):
         train_translator(tmp_path / "out", visible, other, settings=replace(REGRESSION, steps=1))
     with pytest.raises(UsageError, match="no image in the visible domain"):
         train_translator(tmp_path / "out", infrared, infrared, hold_out=".", settings=QUICK)
+    assert not (tmp_path / "out").exists()
+
+
+def test_it_begins_with_the_weights_of_another(workspace, tmp_path):
+    fill(workspace, [record(f"blobs/{n}", *blobs(n)) for n in range(8)])
+    place, hold = [workspace.root], "blobs/[67]$"
+    first = train_translator(tmp_path / "first", place, place, hold_out=hold, settings=REGRESSION)
+    few = replace(REGRESSION, steps=3)
+    tuned = train_translator(
+        tmp_path / "tuned", place, place, hold_out=hold, settings=few, start=str(tmp_path / "first")
+    )
+    fresh = train_translator(tmp_path / "fresh", place, place, hold_out=hold, settings=few)
+
+    def correlation(result, name):
+        return result["scores"][name]["correlation"]["mean"]
+
+    assert correlation(tuned, "tuned") > correlation(first, "first") - 0.05
+    assert correlation(fresh, "fresh") < correlation(tuned, "tuned") - 0.2
+    start = load_translator(str(tmp_path / "first")).source
+    assert json.loads((tmp_path / "tuned" / "config.json").read_text())["training"]["start"] == start
+    assert f"It began with the weights of `{start}`." in (tmp_path / "tuned" / "README.md").read_text()
+    with pytest.raises(UsageError, match="holds a training of another"):
+        train_translator(tmp_path / "tuned", place, place, hold_out=hold, settings=few)
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ("nir-small", "nir-small has another shape than the recipe's generator: give the recipe .*local=24"),
+        ("gray", "gray is no generator that could be trained on"),
+        ("nir-smal", "did you mean `nir-small`"),
+    ],
+)
+def test_what_cannot_be_begun_with(start, said, tmp_path):
+    visible, infrared = folders(tmp_path / "data")
+    with pytest.raises(UsageError, match=said):
+        train_translator(tmp_path / "out", visible, infrared, band="lwir", settings=QUICK, start=start)
     assert not (tmp_path / "out").exists()

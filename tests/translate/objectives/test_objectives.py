@@ -9,7 +9,7 @@ from fusionrs_builder.translate.networks import GeneratorConfig, verdict
 from fusionrs_builder.translate.objectives import OBJECTIVES, Batch, Weights
 from fusionrs_builder.translate.objectives.cut import features, nce_layers
 from fusionrs_builder.translate.objectives.objective import Shape
-from fusionrs_builder.translate.train import TrainSettings
+from fusionrs_builder.translate.recipe import TrainSettings
 from tests.translate.conftest import tiny
 
 SHAPE = Shape(GeneratorConfig(ngf=4, n_blocks=1), ndf=4, pool=2, crop=32, diff_augment=True)
