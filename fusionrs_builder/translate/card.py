@@ -12,8 +12,8 @@ from fusionrs_builder.translate.evaluate import as_markdown
 PAIRED = ("paired", "structure", "correlation")
 
 USED = {
-    "cyclegan": ("adversarial", "views", "cycle", "identity", "edge", "statistics"),
-    "cut": ("adversarial", "views", "nce", "edge", "statistics"),
+    "cyclegan": ("adversarial", "views", "features", "cycle", "identity", "edge", "statistics"),
+    "cut": ("adversarial", "views", "features", "nce", "edge", "statistics"),
     "pix2pix": ("adversarial",),
 }
 """The losses of each objective, beside those of pairs."""

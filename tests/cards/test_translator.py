@@ -62,6 +62,10 @@ def test_no_source() -> None:
             "Unpaired, both ways: CycleGAN; least-squares PatchGAN; weights of the losses: ",
         ),
         ("cut", 0, {"adversarial": 0, "views": 1}, "CUT (Park et al., ECCV 2020); a logistic judge of whole views"),
+        (
+            "cut", 0, {"adversarial": 0, "views": 1, "features": 0.5},
+            "of the spectrum; weights of the losses: views 1, features 0.5",
+        ),
         ("pix2pix", 5, {"adversarial": 1}, "Paired: pix2pix (Isola et al., CVPR 2017); least-squares PatchGAN; "),
         (
             "pix2pix", 5, {"adversarial": 0, "structure": 0.1, "correlation": 0.2},
