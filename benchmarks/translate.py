@@ -53,6 +53,9 @@ BATCH = {"cpu": 4, "cuda": 64}
 SHARDS_EACH = 6
 """Of a process that shares a GPU with others."""
 
+LEAST_S = 4.0
+"""Of the time it is measured in: how much is done is told every fifth of a second."""
+
 BUSY = 0.4, 0.9
 """Shares of the images between which all processes are at work."""
 
@@ -141,7 +144,7 @@ def contestants(case: Case, workspace: Workspace, device: str, precisions: Seque
 def by_processes(case: Case, workspace: Workspace, device: str, precision: Precision, workers: int) -> float:
     """Images/s of the whole stage while all of its processes are at work, when they have started and compiled."""
     for number in range(SHARDS_EACH * workers):
-        layer(workspace, f"shared{case.side}-{number:05d}", case.side, max(1, case.images // 4))
+        layer(workspace, f"shared{case.side}-{number:05d}", case.side, max(BATCH["cuda"], case.images // 4))
     stage = TranslateStage(TranslateSettings(translator=case.spec, precision=precision))
     tasks = [task for task in stage.tasks(workspace) if task.shard.startswith(f"shared{case.side}-")]
     total = sum(task.items for task in tasks)
@@ -157,6 +160,8 @@ def by_processes(case: Case, workspace: Workspace, device: str, precision: Preci
     ):
         pass
     (n, since), *_, (m, until) = [at for at in told if BUSY[0] * total <= at[0] <= BUSY[1] * total]
+    if until - since < LEAST_S:
+        raise SystemExit(f"all processes were at work for {until - since:.1f} s only: give more --images")
     return round((m - n) / (until - since), 2)
 
 

@@ -3,6 +3,7 @@
 The prompts are those of the benchmark, so that what is trained is what is asked.
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class Settings:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} {getattr(self, name)}: 1 or more")
         for name in ("learning_rate", "workers", "seed"):
-            if not getattr(self, name) >= 0:  # not: neither is a number that is none
+            if not 0 <= getattr(self, name) < math.inf:  # NaN neither
                 raise UsageError(f"{name} {getattr(self, name):g}: 0 or more")
         if self.seed >= 2**32:
             raise UsageError(f"seed {self.seed}: less than 2 ** 32")

@@ -48,7 +48,7 @@ def translator() -> None:
 @click.option("--paired", is_flag=True, help="use records with both views, or files of one name, as pairs")
 @click.option("--hold-out", metavar="REGEX", help="records whose <corpus>/<key> matches are scored, not learnt from")
 @click.option("--tile", type=click.IntRange(16), help="score tiles of this many pixels  [default: whole images]")
-@click.option("--start", metavar="TRANSLATOR", help="begin with its weights, and take its shape")
+@click.option("--start", metavar="TRANSLATOR", help="begin with its weights, whatever band it draws")
 @click.option("--steps", type=click.IntRange(1), default=20_000, show_default=True, help="stop after so many")
 @click.option("--ngf", type=click.IntRange(1, 256), default=32, show_default=True, help="width of the first layer")
 @click.option("--blocks", type=click.IntRange(1, 32), default=6, show_default=True, help="residual blocks")
@@ -86,6 +86,7 @@ def train(
     start: str | None, weight: tuple[str, ...], **recipe: Any,
 ) -> None:  # fmt: skip
     """Train a CycleGAN generator, and score it on pairs held out. Run again, it goes on where it was."""
+    from fusionrs_builder.translate import checkpoint
     from fusionrs_builder.translate.networks import GeneratorConfig
     from fusionrs_builder.translate.objectives import Weights
     from fusionrs_builder.translate.recipe import TrainSettings
@@ -97,7 +98,7 @@ def train(
         raise UsageError(f"{', '.join(given)}: the generator takes the shape of --start {start}: leave it out")
     try:
         shape = {"ngf": ngf, "n_blocks": blocks, "norm": norm, "local": local, "tone": tone}
-        generator = GeneratorConfig(**(dict(checkpoint_of(start).generator) if start else shape))
+        generator = checkpoint.shape(checkpoint_of(start)) if start else GeneratorConfig(**shape)
     except ValueError as error:
         raise UsageError(str(error)) from None
     settings = TrainSettings(generator=generator, weights=Weights(**_weights(weight)), **recipe)

@@ -16,7 +16,7 @@ from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.translate.protocol import BANDS, file_sha256
 
 if TYPE_CHECKING:
-    from fusionrs_builder.translate.networks import ResnetGenerator
+    from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -75,6 +75,20 @@ def find(folder: Path) -> Checkpoint:
     return Checkpoint(folder, name, band, generator, file_sha256(weights))
 
 
+def shape(checkpoint: Checkpoint) -> "GeneratorConfig":
+    """Of its generator, as the configuration has it.
+
+    Raises:
+        FusionError: it is that of none.
+    """
+    from fusionrs_builder.translate.networks import GeneratorConfig
+
+    try:
+        return GeneratorConfig(**checkpoint.generator)
+    except (TypeError, ValueError) as error:
+        raise FusionError(f"{checkpoint.folder / CONFIG}: {error}: correct the table `generator`") from None
+
+
 def load(checkpoint: Checkpoint) -> "ResnetGenerator":
     """The generator in fp32, in evaluation mode, on the CPU, its parameters frozen.
 
@@ -85,23 +99,20 @@ def load(checkpoint: Checkpoint) -> "ResnetGenerator":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
+    from fusionrs_builder.translate.networks import ResnetGenerator
 
     weights, config = checkpoint.folder / WEIGHTS, checkpoint.folder / CONFIG
-    try:
-        shape = GeneratorConfig(**checkpoint.generator)
-    except (TypeError, ValueError) as error:
-        raise FusionError(f"{config}: {error}: correct the table `generator`") from None
-    if (shape.in_channels, shape.out_channels) != (3, 1):
+    of = shape(checkpoint)
+    if (of.in_channels, of.out_channels) != (3, 1):
         raise FusionError(
-            f"{config}: a generator of {shape.in_channels} -> {shape.out_channels} channels; a translator takes RGB "
+            f"{config}: a generator of {of.in_channels} -> {of.out_channels} channels; a translator takes RGB "
             "and gives one channel (3 -> 1): train one, or keep the weights of one output channel only"
         )
     try:
         tensors = load_file(weights)
     except (SafetensorError, OSError) as error:
         raise FusionError(f"{weights} is damaged or not safetensors ({error}): fetch it again") from None
-    network = ResnetGenerator(shape)
+    network = ResnetGenerator(of)
     wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     given = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     if wanted != given:

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-PATIENCE = timedelta(hours=2)
+LONGEST_WAIT = timedelta(hours=2)
 """For which the others wait while the first process validates and writes; NCCL's own ten minutes are too few."""
 
 
@@ -31,7 +31,7 @@ def start(device: torch.device) -> tuple[int, int, torch.device]:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     return dist.get_rank(), world, device
 
 

@@ -20,8 +20,8 @@ GATE = (16, 32, 32, 32)
 """Channels of the gate's convolutions."""
 
 DOUBT, STEEP = 1.5, 4.0
-"""Log odds that an image is of the kind the ResNet learnt from, at which it draws half of what is drawn, and the slope
-there. Above 0, since where the ResNet was never it is worse than the other expert by more than that one is at home."""
+"""Log odds that an image is of the kind the ResNet learnt from, at which both experts have half a share each, and the
+slope there. Above 0, since at a place that it never saw the ResNet loses more than it gains at home."""
 
 TONE = 0.7
 """Of the luma in `GeneratorConfig.tone`, at first: below 1, so that the tanh leaves some contrast to the brightest."""

@@ -36,8 +36,8 @@ class TrainSettings:
         clouds: share of the pairs shown under clouds, likewise.
         ema: decay of the mean of the weights, a step.
         validate_every: steps between validations, after each of which the state is saved.
-        patience: validations without a better score (a mean of `CHOOSING`) after which to stop; None: never before
-            `steps`.
+        patience: validations without a better score (a mean of `train.AVERAGED`) after which to stop; None: never
+            before `steps`.
         seed: of weights, crops and augmentation.
         device: `cpu`, `cuda` or `auto`.
     """

@@ -33,9 +33,9 @@ WARMUP_STEPS = 50
 EMA_START = 10
 """The mean of the weights forgets the first steps: its decay grows as (1 + step) / (EMA_START + step)."""
 
-CHOOSING = 3
-"""Validations, one after another, by whose mean score weights are chosen: a single one sees a few dozen views, and a
-classifier's verdict on so few is off by more than the weights change in between."""
+AVERAGED = 3
+"""Validations, one after another, by whose mean score the weights of the last are chosen: a single one sees a few dozen
+views, and a classifier's verdict on so few is off by more than the weights change in between."""
 
 LONGEST_GRADIENT = 10.0
 """Norm to which gradients are cut."""
@@ -71,9 +71,9 @@ def train(
         start: begin with its weights, not with random ones; its shape is that of the recipe.
 
     Returns:
-        The generator with the mean weights that scored best on what was kept for validation, by the mean of `CHOOSING`
+        The generator with the mean weights that scored best on what was kept for validation, by the mean of `AVERAGED`
         validations (the last weights, where nothing was kept), in evaluation mode, on the CPU; and `step` (of these
-        weights), `done` (steps), `validation`, `seconds`.
+        weights), `done` (steps), `validation`, `averaged` (of how many it is the mean), `seconds`.
 
     Raises:
         UsageError: the folder holds a run of another recipe.
@@ -101,7 +101,8 @@ def train(
         for parameters in (list(objective.drawing()), list(objective.judging()))
     )
     assert drawing is not None
-    best: dict[str, Any] = {"score": -math.inf, "step": 0, "weights": None, "since": 0, "recent": []}
+    best: dict[str, Any] = {"score": -math.inf, "step": 0, "weights": None, "since": 0, "averaged": 0}
+    best["recent"] = []  # scores, the last `AVERAGED` of them
     step, seconds, size = 0, 0.0, settings.batch_size
     least = 2 if settings.generator.local else 1
 
@@ -112,7 +113,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FusionError(f"could not write to {folder}: {error}: name another folder") from error
-    key = digest([settings.key(), data.key(), world, *([] if start is None else [state_sha256(start)])])
+    key = digest([settings.key(), data.key(), world, AVERAGED, *([] if start is None else [state_sha256(start)])])
     kept = snapshot.load(folder, key)
     if kept:
         objective.load_state_dict(kept["objective"])
@@ -186,13 +187,14 @@ def train(
         if rank == 0:
             scores = validate(draw, data)
             notes.validation(step, scores, draw, data)
-            recent = [*best["recent"], scores["score"]][-CHOOSING:] if scores else []
+            recent = [*best["recent"], scores["score"]][-AVERAGED:] if scores else []
             score = sum(recent) / len(recent) if scores else -math.inf
-            if scores is None or score > best["score"]:
+            if scores is None or len(recent) < AVERAGED or score > best["score"]:
                 weights = {name: tensor.cpu().clone() for name, tensor in mean.state_dict().items()}
-                best = {"score": score, "step": step, "weights": weights, "since": 0, "recent": recent}
+                best = {"score": score, "step": step, "weights": weights, "since": 0, "averaged": len(recent)}
             else:
-                best |= {"since": best["since"] + 1, "recent": recent}
+                best["since"] += 1
+            best["recent"] = recent
             state: dict[str, Any] = {
                 "objective": objective.state_dict(),
                 "mean": mean.state_dict(),
@@ -208,7 +210,8 @@ def train(
     if best["weights"]:
         mean.load_state_dict(best["weights"])
     validation = None if best["score"] == -math.inf else best["score"]
-    return mean, {"step": best["step"], "done": step, "validation": validation, "seconds": round(seconds)}
+    facts = {"step": best["step"], "done": step, "validation": validation, "averaged": best["averaged"]}
+    return mean, {**facts, "seconds": round(seconds)}
 
 
 def _learn(

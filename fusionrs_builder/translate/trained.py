@@ -10,7 +10,7 @@ from fusionrs_builder.errors import UsageError
 from fusionrs_builder.translate import checkpoint, distributed, training_data
 from fusionrs_builder.translate.card import translator_card
 from fusionrs_builder.translate.evaluate import evaluate
-from fusionrs_builder.translate.networks import GeneratorConfig, ResnetGenerator
+from fusionrs_builder.translate.networks import ResnetGenerator
 from fusionrs_builder.translate.recipe import TrainSettings
 from fusionrs_builder.translate.train import DivergedError, Progress, train
 from fusionrs_builder.translate.training_data import TrainingData
@@ -62,7 +62,8 @@ def train_translator(
     """
     settings = settings or TrainSettings()
     begun = None if start is None else checkpoint_of(start)
-    if begun and (shape := GeneratorConfig(**begun.generator)) != settings.generator:
+    origin = {"start": f"{begun.name}@{begun.sha256[:12]}"} if begun else {}
+    if begun and (shape := checkpoint.shape(begun)) != settings.generator:
         raise UsageError(f"{start} has another shape than the recipe's generator: give the recipe {shape}")
     pairs_only = settings.objective == "pix2pix"
     data = training_data.read(visible, infrared, band, paired or pairs_only, hold_out)
@@ -71,15 +72,15 @@ def train_translator(
         log.info("%d of the records are pairs, and are learnt from as such too", len(data.pairs))
     try:
         network, facts = train(data, settings, Path(out) / RUN, progress, checkpoint.load(begun) if begun else None)
-        facts |= {"start": f"{begun.name}@{begun.sha256[:12]}"} if begun else {}
     except DivergedError as error:
         if distributed.is_first():
-            _save(error.network, data, settings, Path(out), band, hold_out, tile, {"stopped": str(error)}, remarks)
+            facts = {"stopped": str(error), **origin}
+            _save(error.network, data, settings, Path(out), band, hold_out, tile, facts, remarks)
         error.args = (f"{error}; the weights of the step before are kept in {out}",)
         raise
     if not distributed.is_first():
-        return {"n": 0, "training": facts}
-    return _save(network, data, settings, Path(out), band, hold_out, tile, facts, remarks)
+        return {"n": 0, "training": facts | origin}
+    return _save(network, data, settings, Path(out), band, hold_out, tile, facts | origin, remarks)
 
 
 def _save(
