@@ -19,8 +19,8 @@ from fusionrs_builder.benchmark.records import Records
 from fusionrs_builder.benchmark.tasks import retrieval
 from fusionrs_builder.release.load import load_split
 
-WANTED = {"fusionrs-rc4@1": ("rgb->ir", "ir->text"), "ir-captions@1": ("rgb->ir", "ir->text")}
-"""Directions by protocol: scene captions are found in the first, captions of infrared in the second."""
+PROTOCOLS = ("fusionrs-rc4@1", "ir-captions@1")
+"""Scene captions are found in the first, captions of infrared in the second."""
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with mock.patch.object(retrieval, "_subsets", all_in_one):
         for result in retrieval.retrieval(records, source, ("infrared",), "cpu"):
-            for direction in WANTED.get(result.protocol, ()):
+            for direction in ("rgb->ir", "ir->text") if result.protocol in PROTOCOLS else ():
                 estimate = result.estimates[f"{direction} R@1"]
                 share, n = estimate.score, estimate.n
                 found[f"{result.protocol} {direction}"] = {

@@ -5,7 +5,6 @@ is kept, the best of it by a validation score. A training that was killed goes o
 """
 
 import copy
-import hashlib
 import logging
 import math
 import time
@@ -19,8 +18,9 @@ from torch import Tensor, nn
 from fusionrs_builder import devices
 from fusionrs_builder.errors import FusionError, UsageError
 from fusionrs_builder.stage import digest
-from fusionrs_builder.translate import distributed, record, snapshot
+from fusionrs_builder.translate import checkpoint, distributed, record, snapshot
 from fusionrs_builder.translate.batches import STEP, batches, chance
+from fusionrs_builder.translate.checkpoint import Checkpoint
 from fusionrs_builder.translate.networks import ResnetGenerator, with_context
 from fusionrs_builder.translate.objectives import OBJECTIVES, Batch
 from fusionrs_builder.translate.objectives.objective import Shape
@@ -59,7 +59,7 @@ def train(
     settings: TrainSettings,
     folder: Path,
     progress: Progress = lambda facts: None,
-    start: ResnetGenerator | None = None,
+    start: Checkpoint | None = None,
 ) -> tuple[ResnetGenerator, dict[str, Any]]:
     """Train a generator.
 
@@ -84,8 +84,8 @@ def train(
     shape = Shape(settings.generator, settings.ndf, settings.pool, settings.crop, settings.diff_augment)
     torch.manual_seed(settings.seed)
     objective = OBJECTIVES[settings.objective](shape, settings.weights)
-    if start is not None:
-        objective.generator.load_state_dict(start.state_dict())
+    if start:
+        objective.generator.load_state_dict(checkpoint.load(start).state_dict())
     mean = copy.deepcopy(objective.generator).eval().requires_grad_(False)
     for network in (objective, mean):
         network.to(device).to(memory_format=torch.channels_last)
@@ -113,7 +113,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FusionError(f"could not write to {folder}: {error}: name another folder") from error
-    key = digest([settings.key(), data.key(), world, AVERAGED, *([] if start is None else [state_sha256(start)])])
+    key = digest([settings.key(), data.key(), world, AVERAGED, *([start.sha256] if start else [])])
     kept = snapshot.load(folder, key)
     if kept:
         objective.load_state_dict(kept["objective"])
@@ -255,14 +255,6 @@ def _on(batch: Batch, device: torch.device, size: int) -> Batch:
     pair = None if batch.pair is None else (moved(batch.pair[0]), moved(batch.pair[1]))
     familiar = None if batch.familiar is None else batch.familiar[kept].to(device)
     return Batch(moved(batch.visible), moved(batch.infrared), pair, familiar)
-
-
-def state_sha256(network: nn.Module) -> str:
-    """Of all weights of a network, by name, on any device."""
-    found = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def follow(mean: nn.Module, network: nn.Module, decay: float) -> None:

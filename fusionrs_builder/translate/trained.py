@@ -71,7 +71,7 @@ def train_translator(
     if not pairs_only and len(data.pairs):
         log.info("%d of the records are pairs, and are learnt from as such too", len(data.pairs))
     try:
-        network, facts = train(data, settings, Path(out) / RUN, progress, checkpoint.load(begun) if begun else None)
+        network, facts = train(data, settings, Path(out) / RUN, progress, begun)
     except DivergedError as error:
         if distributed.is_first():
             facts = {"stopped": str(error), **origin}

@@ -83,4 +83,4 @@ def test_lwir_small_is_nearer_to_thermal_frames_than_grey(samples, tmp_path):
     assert np.mean([structure(drawer.translate(r.rgb.transpose(2, 0, 1)[None])[0, 0], r.rgb) for r in records]) >= 0.8
     flips, jumps = zip(*(overlaps(drawer, record.rgb) for record in records[:12]), strict=True)
     assert np.mean(flips) == 0
-    assert np.mean(jumps) < 5  # levels; of nir-small, whose norm sees the whole tile, 20
+    assert np.mean(jumps) < 3  # levels; of nir-small, whose norm sees the whole tile, 20
