@@ -31,6 +31,11 @@ def train(settings: Settings) -> None:
     if not settings.data or not settings.out:
         raise UsageError("name the release by --data and the folder of the run by --out")
     rank, world, device = distributed.start(devices.chosen(settings.device))
+    _train(settings, rank, world, device)
+    distributed.stop(world)
+
+
+def _train(settings: Settings, rank: int, world: int, device: torch.device) -> None:
     try:
         training = Training(settings, rank, world, device)
         sources = sources_of(settings, training.loader.sha256)
@@ -45,7 +50,6 @@ def train(settings: Settings) -> None:
         training.finish()
     except torch.OutOfMemoryError as error:
         raise FusionError(f"{settings.out}: out of memory: give a smaller --chunk, or a smaller --arch") from error
-    distributed.stop(world)
 
 
 def sources_of(settings: Settings, rows: str) -> standing.Sources:

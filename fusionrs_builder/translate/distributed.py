@@ -3,12 +3,17 @@
 torchrun --nproc-per-node 4 $(which fusionrs-build) translator train ...
 """
 
+import gc
 import os
 from collections.abc import Iterable
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+
+# Imported while a group stands (as `DistributedDataParallel` does), its defaults hold that group past its destruction,
+# and threads of gloo that still run when Python ends abort the process.
+import torch.distributed.nn
 from torch import nn
 
 LONGEST_WAIT = timedelta(hours=2)
@@ -62,5 +67,7 @@ def agree(told: bool, device: torch.device, world: int) -> bool:
 
 
 def stop(world: int) -> None:
+    """Leave the others. What holds the group (a `DistributedDataParallel`) is to be let go of before."""
     if world > 1 and dist.is_initialized():
+        gc.collect()
         dist.destroy_process_group()

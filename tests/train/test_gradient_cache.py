@@ -3,11 +3,11 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.processes import two
 from train.gradient_cache import cached_backward
 from train.loss import Rows, Terms, gathered, trimodal
 
@@ -233,7 +233,6 @@ def test_dropout_drops_the_same_on_a_gpu():
 
 
 def one_of_two(rank, folder):
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     for held in (False, True):
         task = Task(dropout=0)
         half = slice(6 * rank, 6 * rank + 6)
@@ -246,11 +245,10 @@ def one_of_two(rank, folder):
             task.scale.grad = task.bias.grad = None
             cached_backward(task.chunks([2, 2, 2], towers), task.loss, towers.no_sync)
         torch.save(task.gradients(), folder / f"{rank}-{held}.pt")
-    dist.destroy_process_group()
 
 
 def test_two_processes_in_chunks_have_the_gradients_of_one_in_one_wherever_the_scale_lives(tmp_path):
-    torch.multiprocessing.spawn(one_of_two, (tmp_path,), nprocs=2)
+    two(one_of_two, tmp_path, folder=tmp_path)
     task = Task(dropout=0)
     cached_backward(task.chunks([12]), task.loss)
     for rank in range(2):

@@ -3,13 +3,13 @@ from dataclasses import asdict
 import open_clip.loss
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.parallel import DistributedDataParallel
 
 from fusionrs_builder.errors import UsageError
+from tests.processes import two
 from train.loss import Rows, Terms, gathered, info_nce, sigmoid, trimodal
 
 SEED = st.integers(0, 2**32 - 1)
@@ -270,7 +270,6 @@ def task(n=8):
 
 
 def one_of_two(rank, folder):
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     pixels, rows, tower, scale = task()
     mine = slice(4 * rank, 4 * rank + 4)
     rows = Rows(**{name: values[mine] for name, values in vars(rows).items()})
@@ -282,11 +281,10 @@ def one_of_two(rank, folder):
         losses = step(rows, pixels, DistributedDataParallel(tower), scale, kind)
         found[kind] = losses, tower.weight.grad.clone(), tower.bias.grad.clone(), scale.grad.clone()
     torch.save(found, folder / f"{rank}.pt")
-    dist.destroy_process_group()
 
 
 def test_two_processes_have_the_gradients_of_one(tmp_path):
-    torch.multiprocessing.spawn(one_of_two, (tmp_path,), nprocs=2)
+    two(one_of_two, tmp_path, folder=tmp_path)
     pixels, rows, tower, scale = task()
     for kind in ("infonce", "siglip"):
         tower.zero_grad()
