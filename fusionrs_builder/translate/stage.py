@@ -30,7 +30,7 @@ from fusionrs_builder.translate.quality import ir_quality
 from fusionrs_builder.translate.translator import Translator, load_translator, translator_params
 from fusionrs_builder.workspace import Workspace
 
-BATCH_SIZE = {"cpu": 16, "cuda": 64}
+BATCH_SIZE = {"cpu": max(16, os.cpu_count() or 1), "cuda": 64}
 
 BATCH_PIXELS = 16 * 512 * 512
 """A batch is closed at this many pixels whatever its size: what the activations of a network may take."""
@@ -69,7 +69,8 @@ class TranslateStage(Stage):
 
     Attributes:
         settings: what to draw with, and how to store it.
-        batch_size: images in the network at once, at most; None: 16 on a CPU, 64 on a GPU. Changes no pixel on a CPU.
+        batch_size: images in the network at once, at most; None: 16 on a CPU (one a core, where there are more), 64 on
+            a GPU. Changes no pixel on a CPU.
         threads: that decode and encode; None: as many as processors, 8 at most.
     """
 
@@ -78,7 +79,7 @@ class TranslateStage(Stage):
     threads: int | None = None
 
     name: ClassVar[str] = "translate"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     reads: ClassVar[tuple[str, ...]] = ("rgb",)
     parallel: ClassVar[bool] = False
     writes = "ir"

@@ -1,5 +1,7 @@
 import copy
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fusionrs_builder.translate import checkpoint
+from fusionrs_builder.translate import checkpoint, convolutions
 from fusionrs_builder.translate.convolutions import WINOGRAD_CHANNELS, ColumnConv2d, WinogradConv2d
 from fusionrs_builder.translate.inference import centred, prepared
 from fusionrs_builder.translate.tiling import draw_in_strips
 from fusionrs_builder.translate.translator import GeneratorTranslator, load_translator
+from fusionrs_builder.translate.translators import cyclegan
 from tests.translate.conftest import scene, tiny
 
 CPU = torch.device("cpu")
@@ -35,12 +38,17 @@ def test_a_convolution_by_columns(n, height, width, channels, bias):
     torch.testing.assert_close(ColumnConv2d(one)(x), one(x), atol=1e-5, rtol=1e-4)
 
 
-@given(st.integers(1, 3), st.integers(3, 20), st.integers(3, 20), st.integers(1, 9), st.integers(1, 9), st.booleans())
-@settings(max_examples=40)
-def test_a_convolution_by_winograd(n, height, width, inputs, outputs, bias):
+@given(
+    st.integers(1, 3), st.integers(3, 20), st.integers(3, 20), st.integers(1, 9), st.integers(1, 9), st.booleans(),
+    st.sampled_from([1, 10_000, convolutions.STRIP_BYTES]),
+)  # fmt: skip
+@settings(max_examples=60)
+def test_a_convolution_by_winograd(n, height, width, inputs, outputs, bias, strip):
     plain = conv(inputs, outputs, 3, bias=bias)
     x = torch.randn(n, inputs, height, width).contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(WinogradConv2d(plain)(x), plain(x), atol=1e-5, rtol=1e-4)
+    with mock.patch.object(convolutions, "STRIP_BYTES", strip):
+        found = WinogradConv2d(plain)(x)
+    torch.testing.assert_close(found, plain(x), atol=1e-5, rtol=1e-4)
 
 
 def test_winograd_in_bf16_is_as_close_as_said():
@@ -134,7 +142,35 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is(folder, caplog):
 
     drawer = GeneratorTranslator(checkpoint.find(folder))
     expected = drawer.translate(image().numpy())
-    drawer._compiled = fails
+    drawer._compiled, drawer._threads = fails, None  # as on a GPU
     with caplog.at_level(logging.WARNING):
         assert (drawer.translate(image(2).numpy())[:1] == expected).all()
     assert caplog.messages == ["the network could not be compiled and runs as it is, slower: no compiler here"]
+
+
+def test_threads_that_draw_an_image_each_leave_those_of_others_as_they_were(tmp_path):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        translator = load_translator(str(checkpoint.save(tiny(), tmp_path / "t", "t", "nir", "", {})))
+        counts = set(translator._threads.map(lambda _: torch.get_num_threads(), range(12)))
+        assert counts == {1}
+        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as later:
+            assert later.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("own", [0, 2**20])
+def test_how_many_threads_there_are_changes_no_pixel_of_an_image_that_has_one_of_its_own(tmp_path, monkeypatch, own):
+    monkeypatch.setattr(cyclegan, "OWN_THREAD", own)
+    path = str(checkpoint.save(tiny(), tmp_path / "t", "t", "nir", "", {}))
+    before, drawn = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            drawn.append(load_translator(path).translate(image(5)))
+    finally:
+        torch.set_num_threads(before)
+    assert (drawn[0].int() - drawn[1].int()).abs().max() <= (0 if own else 1)
