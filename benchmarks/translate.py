@@ -48,7 +48,7 @@ ROUNDS = 3
 FEW = 32
 """On a GPU the reference scripts see one image in so many: they are so much slower."""
 
-BATCH = {"cpu": 4, "cuda": 64}
+BATCH = {"cpu": max(4, torch.get_num_threads()), "cuda": 64}
 
 SHARDS_EACH = 6
 """Of a process that shares a GPU with others."""

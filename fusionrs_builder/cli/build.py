@@ -94,7 +94,11 @@ def download(
 
 @click.command(epilog=_examples("translate", "translate --translator gray", "translate --translator ~/my-translator"))
 @options.settings(TranslateSettings)
-@click.option("--batch-size", type=click.IntRange(1), help="images the network sees at once; changes no pixel on a CPU")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="images at once; changes no pixel on a CPU, where fewer than cores leave cores idle",
+)
 @options.running
 @options.common
 def translate(run: Run, where: str, as_json: bool, **flags: Any) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 WINOGRAD_CHANNELS = 128
 """Below, moving the tiles about costs more than the products that are saved (measured on AMD Zen 4, in bf16)."""
 
-
 STRIP_BYTES = 4 * 2**20
 """Of the tiles that are transformed at once. They stay in the cache, and far below the 32 MiB from which glibc maps
 each allocation anew: then the first touch of its pages costs more than the products."""

@@ -1,10 +1,10 @@
 """The stage `translate`: rgb/ -> ir/, one row for every row, in the same order.
 
-Rows stream: decoding runs ahead on threads, runs of images of one size go through the network in batches on a thread of
-its own, encoding and measuring follow on threads. What is in flight is bounded, so memory does not grow with the shard.
+Rows stream: decoding runs ahead on threads, runs of images of one size go through the network in batches for which a
+thread waits, encoding and measuring follow on threads. What is in flight is bounded: memory does not grow with the shard.
 
 An image of any size that decodes is drawn (Pillow refuses beyond 179 million pixels). A generator needs about
-3 x ngf bytes a pixel for a large one: 4 GB for 6,000 px squared at ngf 32.
+3 x ngf bytes a pixel of a large one, or of the images that are drawn at once: 4 GB for 6,000 px squared at ngf 32.
 """
 
 import functools
@@ -70,7 +70,7 @@ class TranslateStage(Stage):
     Attributes:
         settings: what to draw with, and how to store it.
         batch_size: images in the network at once, at most; None: 16 on a CPU (one a core, where there are more), 64 on
-            a GPU. Changes no pixel on a CPU.
+            a GPU. Changes no pixel on a CPU, where each image has one thread: fewer leave cores idle.
         threads: that decode and encode; None: as many as processors, 8 at most.
     """
 

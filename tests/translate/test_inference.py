@@ -1,6 +1,5 @@
 import copy
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import numpy as np
@@ -15,7 +14,6 @@ from fusionrs_builder.translate.convolutions import WINOGRAD_CHANNELS, ColumnCon
 from fusionrs_builder.translate.inference import centred, prepared
 from fusionrs_builder.translate.tiling import draw_in_strips
 from fusionrs_builder.translate.translator import GeneratorTranslator, load_translator
-from fusionrs_builder.translate.translators import cyclegan
 from tests.translate.conftest import scene, tiny
 
 CPU = torch.device("cpu")
@@ -141,36 +139,9 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is(folder, caplog):
         raise torch._dynamo.exc.TorchDynamoException("no compiler here\nmore")
 
     drawer = GeneratorTranslator(checkpoint.find(folder))
-    expected = drawer.translate(image().numpy())
-    drawer._compiled, drawer._threads = fails, None  # as on a GPU
+    expected = drawer._at_once(centred(image(2), "fp32"))[:1]
+    drawer._compiled = fails
     with caplog.at_level(logging.WARNING):
-        assert (drawer.translate(image(2).numpy())[:1] == expected).all()
+        drawn = drawer._at_once(centred(image(2), "fp32"))
+    assert (drawn[:1] == expected).all()
     assert caplog.messages == ["the network could not be compiled and runs as it is, slower: no compiler here"]
-
-
-def test_threads_that_draw_an_image_each_leave_those_of_others_as_they_were(tmp_path):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        translator = load_translator(str(checkpoint.save(tiny(), tmp_path / "t", "t", "nir", "", {})))
-        counts = set(translator._threads.map(lambda _: torch.get_num_threads(), range(12)))
-        assert counts == {1}
-        assert torch.get_num_threads() == 3
-        with ThreadPoolExecutor(1) as later:
-            assert later.submit(torch.get_num_threads).result() == 3
-    finally:
-        torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("own", [0, 2**20])
-def test_how_many_threads_there_are_changes_no_pixel_of_an_image_that_has_one_of_its_own(tmp_path, monkeypatch, own):
-    monkeypatch.setattr(cyclegan, "OWN_THREAD", own)
-    path = str(checkpoint.save(tiny(), tmp_path / "t", "t", "nir", "", {}))
-    before, drawn = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            drawn.append(load_translator(path).translate(image(5)))
-    finally:
-        torch.set_num_threads(before)
-    assert (drawn[0].int() - drawn[1].int()).abs().max() <= (0 if own else 1)

@@ -1,9 +1,7 @@
 """A ResNet generator of CycleGAN: a folder with `model.safetensors` and `config.json`."""
 
 import logging
-import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +18,8 @@ FULL_FRAME = 2048 * 2048
 """Pixels of the largest image that goes through the network at once; a larger one does so in strips, without seams."""
 
 OWN_THREAD = 1024 * 1024
-"""Pixels of the largest image that is drawn by one thread on a CPU, as many images at once as there are threads; a
-larger one is drawn by all of them."""
+"""Pixels of the largest image that is drawn by one thread on a CPU, as many images at once as there are threads (and as
+fit a full frame); a larger one is drawn by all of them."""
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +67,6 @@ class GeneratorTranslator:
         # For the first size as it is, once more for all others: a corpus of many sizes is not compiled for each.
         self._compiled = torch.compile(self._network) if self._device.type == "cuda" else self._network
         self._most: dict[tuple[int, ...], int] = {}
-        self._threads = _single_threads() if self._device.type == "cpu" else None
 
     def translate(self, rgb: Images) -> Images:
         check(rgb)
@@ -82,6 +79,7 @@ class GeneratorTranslator:
     def _draw(self, rgb: "torch.Tensor") -> "torch.Tensor":
         import torch
 
+        from fusionrs_builder.translate.image_threads import each_alone
         from fusionrs_builder.translate.inference import centred
         from fusionrs_builder.translate.tiling import draw_in_strips
 
@@ -93,20 +91,16 @@ class GeneratorTranslator:
             size = x.shape[2] * x.shape[3]
             if size > FULL_FRAME:
                 y = torch.cat([draw_in_strips(self._network, image) for image in x[:, None]])
-            elif self._threads is None:
+            elif self._device.type != "cpu":
                 y = self._at_once(x)
-            # One image at a time keeps the result free of what else is in the batch.
+            # Images by themselves keep the result free of what else is in the batch.
             elif size > OWN_THREAD:
                 y = torch.cat([self._network(image) for image in x[:, None]])
             else:
-                y = torch.cat(list(self._threads.map(self._alone, x[:, None])))
+                most = FULL_FRAME // size
+                parts = (each_alone(self._network, x[i : i + most, None]) for i in range(0, len(x), most))
+                y = torch.cat([drawn for part in parts for drawn in part])
         return y[..., :height, :width].add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-
-    def _alone(self, image: "torch.Tensor") -> "torch.Tensor":
-        import torch
-
-        with torch.no_grad():  # a thread has its own
-            return self._network(image)  # type: ignore[no-any-return]
 
     def _at_once(self, x: "torch.Tensor") -> "torch.Tensor":
         import torch
@@ -125,26 +119,6 @@ class GeneratorTranslator:
             self._compiled = self._network
             drawn = self._compiled(x)[:n]
         return drawn
-
-
-def _single_threads() -> ThreadPoolExecutor:
-    """Threads that share no work, as many as torch has for one operation.
-
-    Threads that do share it wait for each other in every layer, which costs up to half of their time (more where other
-    processes are busy), and how a layer is shared out shows in the last bits of what it gives.
-    """
-    import torch
-
-    def alone() -> None:
-        torch.get_num_threads()  # whose first call in a thread sets the default, and would do so later
-        torch.set_num_threads(1)
-
-    count = torch.get_num_threads()
-    pool = ThreadPoolExecutor(count, "translate-image", initializer=alone)
-    started = threading.Barrier(count)
-    list(pool.map(lambda _: started.wait(), range(count)))
-    torch.set_num_threads(count)  # each sets its own, and the default of threads to come, which is put back here
-    return pool
 
 
 def _padded(rgb: "torch.Tensor") -> "torch.Tensor":
