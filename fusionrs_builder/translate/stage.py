@@ -1,7 +1,8 @@
 """The stage `translate`: rgb/ -> ir/, one row for every row, in the same order.
 
 Rows stream: decoding runs ahead on threads, runs of images of one size go through the network in batches for which a
-thread waits, encoding and measuring follow on threads. What is in flight is bounded: memory does not grow with the shard.
+thread waits, encoding and measuring follow on threads. What is in flight is bounded, so memory does not grow with the
+shard.
 
 An image of any size that decodes is drawn (Pillow refuses beyond 179 million pixels). A generator needs about
 3 x ngf bytes a pixel of a large one, or of the images that are drawn at once: 4 GB for 6,000 px squared at ngf 32.
