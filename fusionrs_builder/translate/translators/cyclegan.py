@@ -98,7 +98,7 @@ class GeneratorTranslator:
                 y = torch.cat([self._network(image) for image in x[:, None]])
             else:
                 most = FULL_FRAME // size
-                parts = (each_alone(self._network, x[i : i + most, None]) for i in range(0, len(x), most))
+                parts = (each_alone(self._network, x[i : i + most, None].unbind()) for i in range(0, len(x), most))
                 y = torch.cat([drawn for part in parts for drawn in part])
         return y[..., :height, :width].add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
