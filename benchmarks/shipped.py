@@ -27,10 +27,11 @@ from fusionrs_builder.workspace import Workspace
 
 NIR = TrainSettings(
     objective="pix2pix",
-    generator=GeneratorConfig(ngf=24, n_blocks=4, norm="instance", local=24),
+    generator=GeneratorConfig(ngf=24, n_blocks=4, norm="instance", local=24, local_share=0.5),
     context="^naip",
     weights=Weights(adversarial=0, paired=1),
     steps=10_000,
+    local_steps=1_500,
     batch_size=8,
     crop=96,
     learning_rate=1e-3,
@@ -43,7 +44,8 @@ NIR = TrainSettings(
     validate_every=300,
 )
 """Regression of what was measured. The ResNet learns from the one source of many dates; for the local expert
-sunlight and clouds vary, because four of the other six are one scene each."""
+sunlight and clouds vary, because four of the other six are one scene each, and it learns no longer than does it good at
+places that it does not see."""
 
 LWIR_FIRST = TrainSettings(
     objective="cut",
@@ -73,7 +75,7 @@ LWIR = replace(
 LIMITS = (
     "Only NAIP was learnt from with context. Where an image is unlike it, an expert that sees 7 pixels draws, and of "
     "places it never saw it knows little more than grey does (docs/near-infrared.md).",
-    "What is unlike NAIP a gate decides, which is no judge of kinds of images it never saw, such as drone tiles.",
+    "What is unlike NAIP gates decide, which are no judges of kinds of images they never saw, such as drone tiles.",
 )
 """Of nir-small, for its card."""
 

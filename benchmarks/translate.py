@@ -3,8 +3,9 @@ do it (one image at a time: decode, fp32 network, encode, one file each), on the
 
     python -m benchmarks.translate [--device cuda] [--images 128] [--workers 8]
 
-Contestants are `nir-small` and, with random weights, the usual 9 blocks at ngf 64; on a GPU the latter alone, at 256
-and at 512 px, with its roofline and where the time goes, and the stage run by several processes that share the card.
+Contestants are `nir-small`, as it is and with both of its experts drawing every image, and, with random weights, the
+usual 9 blocks at ngf 64; on a GPU the latter alone, at 256 and at 512 px, with its roofline and where the time goes,
+and the stage run by several processes that share the card.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from fusionrs_builder.settings import TranslateSettings
 from fusionrs_builder.shards import Footer
 from fusionrs_builder.stage import make
 from fusionrs_builder.translate import checkpoint
-from fusionrs_builder.translate.networks import ResnetGenerator
+from fusionrs_builder.translate.networks import DOUBT, ResnetGenerator
 from fusionrs_builder.translate.stage import TranslateStage
 from fusionrs_builder.translate.translator import WEIGHTS, Precision, Translator, load_translator
 from fusionrs_builder.translate.translators import cyclegan
@@ -90,6 +91,16 @@ def layer(workspace: Workspace, shard: str, side: int, count: int) -> list[bytes
             writer.write({**row, "rgb": {"bytes": data, "path": f"{i}.jpg"}})
         writer.commit(Footer("bench", "bench", items=count))
     return images
+
+
+def undecided(folder: Path) -> str:
+    """`nir-small` with gates that leave half of each image to either expert: the slowest it can be on a CPU."""
+    network = checkpoint.load(checkpoint.find(WEIGHTS / "nir-small"))
+    assert network.gate is not None
+    with torch.no_grad():
+        network.gate[-1].weight.zero_()
+        network.gate[-1].bias.fill_(DOUBT)  # type: ignore[operator]
+    return str(checkpoint.save(network, folder, folder.name, "nir", "", {}))
 
 
 def reference_network(spec: str, device: str) -> nn.Module:
@@ -240,6 +251,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         usual = str(checkpoint.save(ResnetGenerator(USUAL), Path(folder) / "usual", "usual", "lwir", "", {}))
         cases = [
             Case("nir-small at 256 px", "nir-small", 256, some),
+            Case("nir-small, both experts, at 256 px", undecided(Path(folder) / "undecided"), 256, some),
             Case("9 blocks, ngf 64 at 256 px", usual, 256, max(1, some // 32) * BATCH["cpu"]),
         ]
         if on_gpu:

@@ -40,7 +40,14 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     recipe = replace(
         NIR,
         context=NIR.context if chosen["local"] else None,
-        generator=replace(NIR.generator, ngf=chosen["ngf"], n_blocks=chosen["blocks"], local=chosen["local"]),
+        local_steps=NIR.local_steps if chosen["local"] else None,
+        generator=replace(
+            NIR.generator,
+            ngf=chosen["ngf"],
+            n_blocks=chosen["blocks"],
+            local=chosen["local"],
+            local_share=NIR.generator.local_share if chosen["local"] else 1.0,
+        ),
         **{name: chosen[name] for name in ("steps", "exposure", "clouds", "radiometric", "seed")},
         device=device,
     )

@@ -15,7 +15,7 @@ from fusionrs_builder.workspace import Workspace
 
 BANDS = click.Choice(list(Band.__args__))  # type: ignore[attr-defined]
 
-SHAPE = ("ngf", "blocks", "norm", "local", "tone")
+SHAPE = ("ngf", "blocks", "norm", "local", "local_share", "tone")
 """Options that shape a generator."""
 
 
@@ -61,10 +61,18 @@ def translator() -> None:
     help="channels of an expert that sees 7 pixels, for places foreign to the ResNet; with --context, of pairs",
 )  # fmt: skip
 @click.option(
+    "--local-share", type=click.FloatRange(0, 1), default=1.0, show_default=True,
+    help="of what that expert adds to the luma, how much is drawn; 0.5 draws foreign places better, known ones worse",
+)  # fmt: skip
+@click.option(
     "--tone", type=click.IntRange(0, 31), default=0, show_default=True,
     help="side, pixels, odd, of a filter that adds the blurred luma; 9 goes well with --norm none and no pairs",
 )  # fmt: skip
 @click.option("--context", metavar="REGEX", help="with --local: the ResNet learns from matching <corpus>/<key> only")
+@click.option(
+    "--local-steps", type=click.IntRange(1),
+    help="after which the local expert and the gates learn no more, lest it learn its places by heart; none: --steps",
+)  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="crops a step")
 @click.option("--crop", type=click.IntRange(32), default=256, show_default=True, help="side of a crop, pixels")
 @click.option("--learning-rate", type=float, default=2e-4, show_default=True, help="falls over the second half")
@@ -82,8 +90,8 @@ def translator() -> None:
 @options.common
 def train(
     where: str, as_json: bool, out: Path, visible: tuple[str, ...], infrared: tuple[str, ...], band: str, paired: bool,
-    hold_out: str | None, tile: int | None, ngf: int, blocks: int, norm: Any, local: int, tone: int,
-    start: str | None, weight: tuple[str, ...], **recipe: Any,
+    hold_out: str | None, tile: int | None, ngf: int, blocks: int, norm: Any, local: int, local_share: float,
+    tone: int, start: str | None, weight: tuple[str, ...], **recipe: Any,
 ) -> None:  # fmt: skip
     """Train a CycleGAN generator, and score it on pairs held out. Run again, it goes on where it was."""
     from fusionrs_builder.translate import checkpoint
@@ -94,10 +102,12 @@ def train(
     from fusionrs_builder.translate.translator import checkpoint_of
 
     source = click.get_current_context().get_parameter_source
-    if start and (given := [f"--{name}" for name in SHAPE if source(name) is ParameterSource.COMMANDLINE]):
+    if start and (
+        given := [f"--{name.replace('_', '-')}" for name in SHAPE if source(name) is ParameterSource.COMMANDLINE]
+    ):
         raise UsageError(f"{', '.join(given)}: the generator takes the shape of --start {start}: leave it out")
     try:
-        shape = {"ngf": ngf, "n_blocks": blocks, "norm": norm, "local": local, "tone": tone}
+        shape = {"ngf": ngf, "n_blocks": blocks, "norm": norm, "local": local, "local_share": local_share, "tone": tone}
         generator = checkpoint.shape(checkpoint_of(start)) if start else GeneratorConfig(**shape)
     except ValueError as error:
         raise UsageError(str(error)) from None

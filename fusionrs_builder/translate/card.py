@@ -8,6 +8,7 @@ from fusionrs_builder.cards.render import render
 from fusionrs_builder.translate.checkpoint import Checkpoint
 from fusionrs_builder.translate.domains import Source
 from fusionrs_builder.translate.evaluate import as_markdown
+from fusionrs_builder.translate.networks import GATES
 
 PAIRED = ("paired", "structure", "correlation")
 
@@ -35,6 +36,7 @@ def translator_card(
     return render(
         "translator",
         checkpoint=checkpoint,
+        gates=GATES,
         recipe=recipe,
         weights=_weights(recipe),
         sources=sources,

@@ -25,7 +25,8 @@ class Prepared(nn.Module):
 
     Attributes:
         resnet: without its tanh.
-        local: the expert that sees a few pixels, where the generator has one; the luma is added to what it draws.
+        local: the expert that sees a few pixels, where the generator has one; the luma is added to what it gives, which
+            is the share of it that is drawn.
         gate: likewise; its votes say how far to trust the ResNet.
         tone: the filter whose output is added to what the ResNet gives, where the generator has one.
     """
@@ -41,18 +42,24 @@ class Prepared(nn.Module):
         self.resnet, self.local, self.gate, self.tone = resnet, local, gate, tone
 
     def forward(self, x: Tensor) -> Tensor:
-        resnet = self.resnet(x).float()
-        if self.tone is not None:
-            resnet = resnet + self.tone(x).float()
         if self.local is None or self.gate is None:
-            return torch.tanh(resnet)
-        return mixed(resnet, self.local(x), trust(self.gate(x)), x)
+            return self._by_context(x)
+        trusted = trust(self.gate(x))
+        if x.device.type == "cpu":  # a GPU would have to be waited for
+            if not trusted.any():
+                return added_to_luma(self.local(x), x)
+            if (trusted == 1).all():
+                return self._by_context(x)
+        return torch.lerp(added_to_luma(self.local(x), x), self._by_context(x), trusted)
+
+    def _by_context(self, x: Tensor) -> Tensor:
+        resnet = self.resnet(x).float()
+        return torch.tanh(resnet if self.tone is None else resnet + self.tone(x).float())
 
 
-def mixed(resnet: Tensor, local: Tensor, trusted: Tensor, x: Tensor) -> Tensor:
-    """What is drawn in the end, pixel by pixel, of what both experts give for `x` before the tanh."""
-    by_colour = torch.tanh(local.float() + luma(x.float()) / MIDDLE)
-    return torch.lerp(by_colour, torch.tanh(resnet.float()), trusted)
+def added_to_luma(local: Tensor, x: Tensor) -> Tensor:
+    """What is drawn, pixel by pixel, of what the local expert gives for `x`."""
+    return torch.tanh(local.float() + luma(x.float()) / MIDDLE)
 
 
 def prepared(network: ResnetGenerator, device: torch.device, precision: Precision) -> Prepared:
@@ -68,6 +75,9 @@ def prepared(network: ResnetGenerator, device: torch.device, precision: Precisio
     for branch in made.children():
         first = next(layer for layer in branch.modules() if isinstance(layer, nn.Conv2d))
         first.weight /= MIDDLE
+    if made.local is not None:
+        for parameter in made.local[-1].parameters():
+            parameter.mul_(network.config.local_share)
     for layer in made.modules():
         if precision == "bf16" and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.to(torch.bfloat16)

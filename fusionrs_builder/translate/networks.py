@@ -4,11 +4,12 @@ c7s1-k, d2k, d4k, n x R4k, u2k, uk, c7s1-out, tanh: in the paper's own words. Pa
 the reference implementation (junyanz/pytorch-CycleGAN-and-pix2pix, `ResnetGenerator`): its checkpoints fit as they are.
 
 A ResNet knows places like those it learnt from, and is worse than none elsewhere. So it may have a second expert beside
-it, which goes by colour and finest texture alone, and a gate that tells images of the kind the ResNet learnt from
-(`TrainSettings.context`) from all others, and mixes what both draw accordingly.
+it, which goes by colour and finest texture alone, and gates that tell images of the kind the ResNet learnt from
+(`TrainSettings.context`) from all others, and mix what both draw accordingly.
 """
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
@@ -17,11 +18,18 @@ from torch import Tensor, nn
 Norm = Literal["instance", "batch", "none"]
 
 GATE = (16, 32, 32, 32)
-"""Channels of the gate's convolutions."""
+"""Channels of a gate's convolutions."""
+
+GATES = 4
+"""Gates that learn the same from other initial weights. The one that trusts the ResNet least decides: of a place that
+none of them saw, each by itself mistakes a few tiles for known ones, and seldom all the same."""
 
 DOUBT, STEEP = 1.5, 4.0
 """Log odds that an image is of the kind the ResNet learnt from, at which both experts have half a share each, and the
 slope there. Above 0, since at a place that it never saw the ResNet loses more than it gains at home."""
+
+NEGLIGIBLE = 1e-3
+"""Share of an expert below which it has none, a quarter of a grey level at most: it need not draw then."""
 
 TONE = 0.7
 """Of the luma in `GeneratorConfig.tone`, at first: below 1, so that the tanh leaves some contrast to the brightest."""
@@ -44,9 +52,11 @@ class GeneratorConfig:
         n_blocks: residual blocks.
         norm: `instance` as in the paper, which forgets how bright an image is on the whole; `batch`, whose fixed
             statistics at translation keep it; `none`. Convolutions have a bias unless a batch norm follows.
-        local: channels of a second expert that sees 7 pixels only; 0: none, as in the paper. A gate says how likely an
+        local: channels of a second expert that sees 7 pixels only; 0: none, as in the paper. Gates say how likely an
             image is of the kind the ResNet learnt from, and what both draw is mixed accordingly. In training the ResNet
             draws the first half of the images, the local expert the others.
+        local_share: of what the local expert adds to the luma, how much is drawn, 0..1; in training all of it. What was
+            learnt at some places holds in part at others: less than 1 draws those better, and the known ones worse.
         tone: side in pixels, odd, of a linear filter of the image whose output is added before the tanh; 0: none, as in
             the paper. At first it is the mean luma of the window at `TONE` of its strength: the network need only draw
             what differs, and without a norm it keeps how bright an image is on the whole.
@@ -58,10 +68,11 @@ class GeneratorConfig:
     n_blocks: int = 6
     norm: Norm = "instance"
     local: int = 0
+    local_share: float = 1.0
     tone: int = 0
 
     def __post_init__(self) -> None:
-        sizes = {name: value for name, value in asdict(self).items() if name != "norm"}
+        sizes = {name: value for name, value in asdict(self).items() if name not in ("norm", "local_share")}
         wrong = [
             f"{name} = {value!r}"
             for name, value in sizes.items()
@@ -69,6 +80,9 @@ class GeneratorConfig:
         ]
         if isinstance(self.tone, int) and self.tone and not (self.tone % 2 and self.tone <= WIDEST):
             wrong.append(f"tone = {self.tone}: an odd number of pixels, {WIDEST} at most")
+        share = self.local_share
+        if not isinstance(share, int | float) or not 0 <= share <= 1 or (share != 1 and not self.local):
+            wrong.append(f"local_share = {share!r}: from 0 to 1, and of a local expert")
         if self.norm not in get_args(Norm):
             wrong.append(f"norm = {self.norm!r} (known: {', '.join(get_args(Norm))})")
         for name in ("local", "tone"):
@@ -130,7 +144,7 @@ class ResnetGenerator(nn.Module):
         if norm == "none":
             _keep_the_signal(layers)
         self.local = local_expert(config.local) if config.local else None
-        self.gate = voting_gate() if config.local else None
+        self.gate = voting_gates() if config.local else None
         self.tone = tone_filter(config.tone) if config.tone else None
         if config.tone:
             with torch.no_grad():
@@ -151,9 +165,13 @@ class ResnetGenerator(nn.Module):
         return torch.tanh(self.model[:-1](x).float() + self.tone(x).float())
 
     def by_colour(self, x: Tensor) -> Tensor:
-        """What the local expert draws."""
+        """What the local expert draws; in training all that it adds to the luma, else `local_share` of it."""
         assert self.local is not None
-        return torch.tanh(self.local(x) + luma(x))
+        return torch.tanh(self.local(x) * (1.0 if self.training else self.config.local_share) + luma(x))
+
+    def local_parameters(self) -> list[nn.Parameter]:
+        """Those of the local expert and of the gates; none where there is none."""
+        return [parameter for part in (self.local, self.gate) if part is not None for parameter in part.parameters()]
 
 
 def with_context(images: int) -> int:
@@ -205,25 +223,30 @@ def tone_filter(side: int) -> nn.Sequential:
     return nn.Sequential(nn.ReflectionPad2d(side // 2), conv)
 
 
-def voting_gate() -> nn.Sequential:
-    """Four 3 x 3 convolutions of stride 2, then 1 x 1: [N, 3, H, W] -> votes [N, 1, h, w], each of 31 pixels."""
-    layers: list[nn.Module] = []
-    for before, after in zip((3, *GATE), GATE, strict=False):
-        layers += [nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3, stride=2), nn.ReLU(inplace=True)]
-    last = nn.Conv2d(GATE[-1], 1, 1)
+def voting_gates() -> nn.Sequential:
+    """Each four 3 x 3 convolutions of stride 2, then 1 x 1: [N, 3, H, W] -> votes [N, GATES, h, w], each of 31 pixels.
+
+    No gate sees what another one makes of the image: a group of each convolution is a gate's.
+    """
+    layers: list[nn.Module] = [nn.ReflectionPad2d(1), nn.Conv2d(3, GATES * GATE[0], 3, stride=2), nn.ReLU(inplace=True)]
+    for before, after in pairwise(GATE):
+        conv = nn.Conv2d(GATES * before, GATES * after, 3, stride=2, groups=GATES)
+        layers += [nn.ReflectionPad2d(1), conv, nn.ReLU(inplace=True)]
+    last = nn.Conv2d(GATES * GATE[-1], GATES, 1, groups=GATES)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)  # type: ignore[arg-type]
     return nn.Sequential(*layers, last)
 
 
-def verdict(votes: Tensor) -> Tensor:
-    """Votes [N, 1, h, w] -> float [N, 1, 1, 1]: the log odds that an image is of the kind the ResNet learnt from."""
-    return votes.float().mean((1, 2, 3), keepdim=True)
+def verdicts(votes: Tensor) -> Tensor:
+    """Votes [N, GATES, h, w] -> float [N, GATES]: the log odds that an image is of the kind the ResNet learnt from."""
+    return votes.float().mean((2, 3))
 
 
 def trust(votes: Tensor) -> Tensor:
-    """Votes [N, 1, h, w] -> float [N, 1, 1, 1] in 0..1: the share of the ResNet in what is drawn of each image."""
-    return (STEEP * (verdict(votes) - DOUBT)).sigmoid()
+    """Votes [N, GATES, h, w] -> float [N, 1, 1, 1] in 0..1: the share of the ResNet in what is drawn of each image."""
+    share = (STEEP * (verdicts(votes).amin(1) - DOUBT)).sigmoid()[:, None, None, None]
+    return torch.where(share > 1 - NEGLIGIBLE, 1.0, torch.where(share < NEGLIGIBLE, 0.0, share))
 
 
 def luma(rgb: Tensor) -> Tensor:

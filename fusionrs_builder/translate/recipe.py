@@ -22,9 +22,11 @@ class TrainSettings:
         context: regular expression searched in `<corpus>/<corpus_key>`: the pairs the ResNet learns from where there is
             a local expert beside it, which learns from all. Name corpora of many scenes. None without a local expert.
         steps: after how many to stop.
+        local_steps: after how many of them the local expert and the gates learn no more: from then on they would learn
+            what is true of places they see over and over. None: as long as the ResNet.
         batch_size: images a step, in each process.
         crop: side of the crops, pixels; smaller images are mirrored to this size.
-        learning_rate: of Adam; constant, then falling to nothing over the second half.
+        learning_rate: of Adam; constant, then falling to nothing over the second half of the steps a part learns for.
         beta1: of Adam: 0.5 beside a discriminator, 0.9 without one.
         weight_decay: of AdamW.
         ndf: width of the discriminators.
@@ -47,6 +49,7 @@ class TrainSettings:
     weights: Weights = field(default_factory=Weights)
     context: str | None = None
     steps: int = 20_000
+    local_steps: int | None = None
     batch_size: int = 1
     crop: int = 256
     learning_rate: float = 2e-4
@@ -87,6 +90,8 @@ class TrainSettings:
             raise UsageError(
                 f"context {self.context}: without a local expert the ResNet learns from all; give local too"
             )
+        if self.local_steps is not None and (not self.generator.local or self.local_steps < 1):
+            raise UsageError(f"local steps {self.local_steps}: 1 or more, and of a local expert; give local too")
         if self.objective != "pix2pix" and self.weights.statistics and self.crop < view_statistics.LEAST:
             raise UsageError(f"crop {self.crop}: at least {view_statistics.LEAST} where statistics have a weight")
         for name, low, high in (("exposure", 0, 1), ("clouds", 0, 1), ("beta1", 0, 0.999), ("ema", 0, 1)):

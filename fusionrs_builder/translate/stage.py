@@ -80,7 +80,7 @@ class TranslateStage(Stage):
     threads: int | None = None
 
     name: ClassVar[str] = "translate"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     reads: ClassVar[tuple[str, ...]] = ("rgb",)
     parallel: ClassVar[bool] = False
     writes = "ir"

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionrs_builder.translate.convolutions import ColumnConv2d, WinogradConv2d
-from fusionrs_builder.translate.inference import Prepared, mixed
+from fusionrs_builder.translate.inference import Prepared, added_to_luma
 from fusionrs_builder.translate.networks import ResidualBlock, trust
 
 STRIP_PIXELS = {"cpu": 2**17, "cuda": 2**21}
@@ -58,20 +58,31 @@ def draw_in_strips(network: Prepared, x: Tensor, strip_pixels: int | None = None
         TypeError: the network has a layer that is not known here.
     """
     strips = _Strips(x, strip_pixels or STRIP_PIXELS[x.device.type])
-    resnet = strips.through(network.resnet)
-    if network.tone is not None:
-        resnet = _sum(resnet, strips.through(network.tone))
+    return torch.cat(list(strips.of(_drawn(network, strips, x))), 2)
+
+
+def _drawn(network: Prepared, strips: "_Strips", x: Tensor) -> Map:
     if network.local is None or network.gate is None:
-        drawn = Map(strips.height, lambda a, b: torch.tanh(resnet.rows(a, b).float()))
-    else:
-        local, votes = strips.through(network.local), strips.through(network.gate)
-        trusted = trust(torch.cat(list(strips.of(votes)), 2))
-        drawn = Map(strips.height, lambda a, b: mixed(resnet.rows(a, b), local.rows(a, b), trusted, x[:, :, a:b]))
-    return torch.cat(list(strips.of(drawn)), 2)
+        return _by_context(network, strips)
+    trusted = trust(torch.cat(list(strips.of(strips.through(network.gate))), 2))
+    if (trusted == 1).all():
+        return _by_context(network, strips)
+    local = strips.through(network.local)
+    colour = Map(strips.height, lambda a, b: added_to_luma(local.rows(a, b), x[:, :, a:b]))
+    if not trusted.any():
+        return colour
+    context = _by_context(network, strips)
+    return Map(strips.height, lambda a, b: torch.lerp(colour.rows(a, b), context.rows(a, b), trusted))
 
 
-def _sum(a: Map, b: Map) -> Map:
-    return Map(a.height, lambda first, last: a.rows(first, last).float() + b.rows(first, last).float())
+def _by_context(network: Prepared, strips: "_Strips") -> Map:
+    resnet, tone = strips.through(network.resnet), None if network.tone is None else strips.through(network.tone)
+
+    def rows(a: int, b: int) -> Tensor:
+        drawn = resnet.rows(a, b).float()
+        return torch.tanh(drawn if tone is None else drawn + tone.rows(a, b).float())
+
+    return Map(strips.height, rows)
 
 
 class _Strips:
@@ -181,7 +192,7 @@ def _convolved(x: Map, conv: nn.Conv2d) -> Map:
         outside = max(0, -top), max(0, below - x.height)
         if any(outside):
             inside = F.pad(inside, (0, 0, *outside))
-        return F.conv2d(inside, conv.weight, conv.bias, stride, (0, pad))
+        return F.conv2d(inside, conv.weight, conv.bias, stride, (0, pad), groups=conv.groups)
 
     return Map((x.height + 2 * pad - kernel) // stride + 1, rows)
 

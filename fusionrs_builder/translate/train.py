@@ -37,6 +37,10 @@ AVERAGED = 3
 """Validations, one after another, by whose mean score the weights of the last are chosen: a single one sees a few dozen
 views, and a classifier's verdict on so few is off by more than the weights change in between."""
 
+DIGITS = 4
+"""Of that mean, which tell one from another. Of equals the last weights are kept: what was kept for validation may show
+nothing of what was learnt in between, such as a corpus of a few scenes of which none was spared."""
+
 LONGEST_GRADIENT = 10.0
 """Norm to which gradients are cut."""
 
@@ -89,18 +93,12 @@ def train(
     mean = copy.deepcopy(objective.generator).eval().requires_grad_(False)
     for network in (objective, mean):
         network.to(device).to(memory_format=torch.channels_last)
-    drawing, judging = (
-        torch.optim.AdamW(
-            parameters,
-            lr=settings.learning_rate,
-            betas=(settings.beta1, 0.999),
-            weight_decay=settings.weight_decay,
-        )
-        if parameters
-        else None
-        for parameters in (list(objective.drawing()), list(objective.judging()))
-    )
-    assert drawing is not None
+    local = {id(parameter): parameter for parameter in objective.generator.local_parameters()}
+    drawing = _optimizer([each for each in objective.drawing() if id(each) not in local], settings)
+    judging = _optimizer(list(objective.judging()), settings) if objective.discriminators() else None
+    if local:
+        last = min(settings.local_steps or settings.steps, settings.steps)
+        drawing.add_param_group({"params": list(local.values()), "steps": last})
     best: dict[str, Any] = {"score": -math.inf, "step": 0, "weights": None, "since": 0, "averaged": 0}
     best["recent"] = []  # scores, the last `AVERAGED` of them
     step, seconds, size = 0, 0.0, settings.batch_size
@@ -150,17 +148,16 @@ def train(
     batch: Batch | None = None
     while step < settings.steps and not stopped:
         batch, rng = batch or next(stream), chance(settings.seed, STEP, step, rank)
-        rate = settings.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS, 2 * (1 - step / settings.steps))
         torch.manual_seed(int(rng.integers(2**62)))
         losses: dict[str, Tensor] = {}
         try:
             with devices.autocast(device):
                 losses |= objective.generator_losses(_on(batch, device, size), rng)
-            _learn(losses, drawing, rate, world, frozen=objective.discriminators())
+            _learn(losses, drawing, step, world, frozen=objective.discriminators())
             if judging:
                 with devices.autocast(device):
                     mistakes = objective.discriminator_losses(rng)
-                _learn(mistakes, judging, rate, world)
+                _learn(mistakes, judging, step, world)
                 losses |= mistakes
         except torch.OutOfMemoryError as error:
             # Processes that train together must take the same steps: none may go back by itself.
@@ -188,13 +185,13 @@ def train(
             scores = validate(draw, data)
             notes.validation(step, scores, draw, data)
             recent = [*best["recent"], scores["score"]][-AVERAGED:] if scores else []
-            score = sum(recent) / len(recent) if scores else -math.inf
-            if scores is None or len(recent) < AVERAGED or score > best["score"]:
+            score = round(sum(recent) / len(recent), DIGITS) if scores else -math.inf
+            early = scores is None or len(recent) < AVERAGED
+            since = 0 if early or score > best["score"] else best["since"] + 1
+            if early or score >= best["score"]:
                 weights = {name: tensor.cpu().clone() for name, tensor in mean.state_dict().items()}
-                best = {"score": score, "step": step, "weights": weights, "since": 0, "averaged": len(recent)}
-            else:
-                best["since"] += 1
-            best["recent"] = recent
+                best = {"score": score, "step": step, "weights": weights, "averaged": len(recent)}
+            best |= {"since": since, "recent": recent}
             state: dict[str, Any] = {
                 "objective": objective.state_dict(),
                 "mean": mean.state_dict(),
@@ -214,14 +211,24 @@ def train(
     return mean, {**facts, "seconds": round(seconds)}
 
 
+def _optimizer(parameters: list[nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW; `steps` of a group is when its rate has fallen to nothing."""
+    return torch.optim.AdamW(
+        [{"params": parameters, "steps": settings.steps}],
+        lr=settings.learning_rate,
+        betas=(settings.beta1, 0.999),
+        weight_decay=settings.weight_decay,
+    )
+
+
 def _learn(
     losses: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
-    rate: float,
+    step: int,
     world: int,
     frozen: list[nn.Module] | None = None,
 ) -> None:
-    """One step of an optimizer on the sum of the losses.
+    """Step `step` of an optimizer on the sum of the losses; its rate rises at first, and falls in the second half.
 
     Raises:
         ArithmeticError: one, or their gradient, is not a finite number; nothing was changed.
@@ -229,9 +236,11 @@ def _learn(
     for name, loss in losses.items():
         if not math.isfinite(loss.item()):
             raise ArithmeticError(f"the loss `{name}` is {loss.item()}")
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        part = min(1.0, (step + 1) / WARMUP_STEPS, 2 * (1 - step / group["steps"]))
+        group["lr"] = optimizer.defaults["lr"] * max(0.0, part)
+    # What learns no more is not to shorten the steps of the rest.
+    parameters = [parameter for group in optimizer.param_groups if group["lr"] for parameter in group["params"]]
     optimizer.zero_grad()
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     for network in frozen or []:

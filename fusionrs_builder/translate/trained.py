@@ -65,6 +65,8 @@ def train_translator(
     origin = {"start": f"{begun.name}@{begun.sha256[:12]}"} if begun else {}
     if begun and (shape := checkpoint.shape(begun)) != settings.generator:
         raise UsageError(f"{start} has another shape than the recipe's generator: give the recipe {shape}")
+    if begun and begun.band != band:
+        log.warning("%s draws %s: its weights are where the training of %s begins", start, begun.band, band)
     pairs_only = settings.objective == "pix2pix"
     data = training_data.read(visible, infrared, band, paired or pairs_only, hold_out)
     training_data.check(data, band, pairs_only, [*visible, *infrared])

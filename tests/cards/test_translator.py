@@ -107,7 +107,11 @@ def test_parts_of_the_network() -> None:
     assert "a linear filter of 9 pixels" in text(generator={"tone": 9})
     assert "linear filter" not in text() and "expert" not in text()
     found = text(generator={"local": 8}, context="^naip", exposure=0.5, clouds=0.25)
-    assert "an expert that sees 7 pixels; a gate" in found
+    assert "an expert that sees 7 pixels; of 4 gates, the one that trusts the ResNet least" in found
+    half = text(generator={"local": 8, "local_share": 0.5}, context="^naip")
+    assert "an expert that sees 7 pixels, a share of 0.5 of what it adds to the luma drawn; of 4 gates" in half
+    assert "learn nothing after" not in found
+    assert "learn nothing after 15 steps" in text(generator={"local": 8}, context="^naip", local_steps=15)
     assert "whose key matches `^naip`" in found and "0.5 with less light and 0.25 under clouds" in found
 
 

@@ -29,7 +29,7 @@ def test_start_takes_the_shape_of_another_translator(tmp_path: Path) -> None:
     assert made["training"]["start"].startswith("first@")
 
 
-@pytest.mark.parametrize("flag", [("--ngf", "8"), ("--norm", "instance"), ("--local", "0")])
+@pytest.mark.parametrize("flag", [("--ngf", "8"), ("--norm", "instance"), ("--local", "0"), ("--local-share", "0.5")])
 def test_a_shape_beside_start_is_refused(flag: tuple[str, str], tmp_path: Path) -> None:
     code, said = train(tmp_path, "--start", "lwir-small", *flag)
     assert (code, f"{flag[0]}: the generator takes the shape of --start lwir-small" in said) == (2, True), said

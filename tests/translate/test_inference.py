@@ -11,9 +11,10 @@ from torch import nn
 
 from fusionrs_builder.translate import checkpoint, convolutions
 from fusionrs_builder.translate.convolutions import WINOGRAD_CHANNELS, ColumnConv2d, WinogradConv2d
-from fusionrs_builder.translate.inference import centred, prepared
+from fusionrs_builder.translate.inference import added_to_luma, centred, prepared
+from fusionrs_builder.translate.networks import DOUBT, GATES, trust
 from fusionrs_builder.translate.tiling import draw_in_strips
-from fusionrs_builder.translate.translator import GeneratorTranslator, load_translator
+from fusionrs_builder.translate.translator import WEIGHTS, GeneratorTranslator, load_translator
 from tests.translate.conftest import scene, tiny
 
 CPU = torch.device("cpu")
@@ -81,7 +82,7 @@ def test_prepared_draws_what_was_trained_and_changes_nothing_of_it(norm, tone):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_what_both_experts_draw_is_mixed(precision):
-    network, rgb = tiny(local=8), image(2)
+    network, rgb = tiny(local=8, local_share=0.6), image(2)
     with torch.no_grad():
         expected = network(rgb.float() / 127.5 - 1)
         drawn = prepared(network, CPU, precision)(centred(rgb, precision))
@@ -90,6 +91,40 @@ def test_what_both_experts_draw_is_mixed(precision):
     with torch.no_grad():
         for expert in (network.model, network.by_colour):
             assert (expected - expert(rgb.float() / 127.5 - 1)).abs().mean() > 0.1
+
+
+def trusting(network, odds):
+    """The same network, whose gates say the same of every image: their log odds are these."""
+    with torch.no_grad():
+        network.gate[-1].weight.zero_()
+        network.gate[-1].bias.copy_(torch.tensor(odds))
+    return network
+
+
+@pytest.mark.parametrize("side", [48, 52])
+@pytest.mark.parametrize("odds", [[-0.3, 9, 9, 9], [3.3, 9, 9, 9], [1.5, 9, 9, 9]])
+def test_an_expert_without_a_share_need_not_draw_and_changes_no_bit(odds, side):
+    network, x = trusting(tiny(local=8), odds), centred(image(1, side, side), "fp32")
+    made = prepared(network, CPU, "fp32")
+    share = trust(network.gate(x / 127.5)).item()
+    assert share == {-0.3: 0, 3.3: 1, 1.5: 0.5}[odds[0]]
+    asked = set()
+    for name in ("resnet", "local"):
+        getattr(made, name).register_forward_hook(lambda *_, name=name: asked.add(name))
+    with torch.no_grad():
+        drawn, strips = made(x), draw_in_strips(made, x, 20 * side)
+        both = torch.lerp(added_to_luma(made.local(x), x), torch.tanh(made.resnet(x)), share)
+    assert torch.equal(drawn, both)
+    assert (strips - both).abs().max() < 1e-4
+    torch.testing.assert_close(drawn, network(x / 127.5), atol=1e-3, rtol=0)
+    asked.clear()
+    with torch.no_grad():
+        made(x)
+    assert asked == {-0.3: {"local"}, 3.3: {"resnet"}, 1.5: {"resnet", "local"}}[odds[0]]
+    for name in {"resnet", "local"} - asked:
+        setattr(made, name, nn.Sequential(nn.Tanh()))  # no layer that strips could go through
+    with torch.no_grad():
+        assert torch.equal(draw_in_strips(made, x, 20 * side), strips)
 
 
 def test_what_is_fast_is_used_where_it_is():
@@ -113,9 +148,14 @@ def test_strips_of_what_is_prepared(precision):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_bf16_of_nir_small_is_within_a_level(seed):
+@pytest.mark.parametrize("odds", [-9.0, DOUBT, 9.0])
+def test_bf16_of_nir_small_is_within_a_level(tmp_path, seed, odds):
+    network = trusting(checkpoint.load(checkpoint.find(WEIGHTS / "nir-small")), [odds] * GATES)
+    checkpoint.save(network, tmp_path / "small", "small", "nir", "", {})
     rgb = scene(96, 128, seed).transpose(2, 0, 1)[None]
-    exact, rough = (load_translator("nir-small", precision=p).translate(rgb).astype(int) for p in ("fp32", "bf16"))
+    exact, rough = (
+        load_translator(str(tmp_path / "small"), precision=p).translate(rgb).astype(int) for p in ("fp32", "bf16")
+    )
     assert 0 < np.abs(exact - rough).mean() <= 1
 
 

@@ -97,25 +97,65 @@ def test_instance_norm_forgets_the_level_and_no_norm_keeps_it():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"ngf": 0}, {"n_blocks": -1}, {"norm": "layer"}, {"ngf": "32"}, {"in_channels": None}]
+    "wrong",
+    [
+        {"ngf": 0},
+        {"n_blocks": -1},
+        {"norm": "layer"},
+        {"ngf": "32"},
+        {"in_channels": None},
+        {"local_share": 0.5},
+        {"local_share": 1.5, "local": 8},
+        {"local_share": "half", "local": 8},
+    ],
 )
 def test_a_wrong_shape_is_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         GeneratorConfig(**wrong)
 
 
-def test_what_is_drawn_is_a_mixture_by_the_votes_of_the_gate():
+def test_what_is_drawn_is_a_mixture_by_the_votes_of_the_gate_that_trusts_the_resnet_least():
     network, x = tiny(local=8), torch.rand(2, 3, 32, 48) * 2 - 1
     luma = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
     with torch.no_grad():
         votes = network.gate(x)
-        trust = torch.sigmoid(4 * (votes.mean((1, 2, 3)) - 1.5)).view(2, 1, 1, 1)
+        odds = votes.mean((2, 3))
+        trust = torch.sigmoid(4 * (odds.amin(1) - 1.5)).view(2, 1, 1, 1)
         assert 0.1 < trust.min() < trust.max() < 0.9
         experts = network.model(x), torch.tanh(network.local(x) + luma)
         torch.testing.assert_close(network(x), trust * experts[0] + (1 - trust) * experts[1])
-    assert votes.shape == (2, 1, 2, 3)
+    assert votes.shape == (2, 4, 2, 3)
+    assert odds.amin(1).max() < odds.amax(1).min(), "the gates are one another's copies"
     others = ("local.", "gate.")
     assert {key for key in shapes(network) if not key.startswith(others)} == set(shapes(tiny()))
+
+
+def test_each_gate_goes_by_its_own_weights_alone():
+    network, x = tiny(local=8), torch.rand(2, 3, 32, 48) * 2 - 1
+    with torch.no_grad():
+        before = network.gate(x)
+        for layer in network.gate:
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.weight[: layer.out_channels // 4] += 0.1
+        changed = (network.gate(x) - before).abs().amax((0, 2, 3))
+    assert changed[0] > 0.01
+    assert torch.equal(changed[1:], torch.zeros(3))
+
+
+def test_in_training_the_local_expert_adds_all_and_then_its_share():
+    network, x = tiny(local=8, local_share=0.5), torch.rand(2, 3, 16, 16)
+    luma = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
+    with torch.no_grad():
+        drawn = torch.atanh(network.by_colour(x)) - luma
+        learnt = torch.atanh(network.train().by_colour(x)) - luma
+    torch.testing.assert_close(drawn, learnt / 2, atol=1e-4, rtol=1e-3)
+    names = {
+        name
+        for name, parameter in network.named_parameters()
+        if any(parameter is p for p in network.local_parameters())
+    }
+    assert names == {name for name in shapes(network) if name.startswith(("local.", "gate."))}
+    assert tiny().local_parameters() == []
 
 
 def sees(network, size):

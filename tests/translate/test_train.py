@@ -66,6 +66,9 @@ EXPERTS = replace(
 )
 
 
+SHORT = replace(EXPERTS, local_steps=3)
+"""The local expert has learnt when the training is cut short."""
+
 VIEWS = replace(
     QUICK, objective="cut", generator=GeneratorConfig(ngf=4, n_blocks=1, norm="none", tone=9), batch_size=2,
     weights=Weights(adversarial=0, views=1, nce=0, statistics=1),
@@ -73,7 +76,7 @@ VIEWS = replace(
 
 
 @pytest.mark.parametrize(
-    "settings", [*(replace(QUICK, objective=name) for name in ("cyclegan", "cut", "pix2pix")), EXPERTS, VIEWS]
+    "settings", [*(replace(QUICK, objective=name) for name in ("cyclegan", "cut", "pix2pix")), EXPERTS, SHORT, VIEWS]
 )
 def test_a_training_cut_short_goes_on_to_the_same_weights_bit_for_bit(data, tmp_path, settings):
     whole, facts = train(data, settings, tmp_path / "whole")
@@ -172,6 +175,17 @@ def test_the_weights_of_the_best_three_scores_are_kept_and_patience_ends_it(
     assert not torch.equal(best, last)
 
 
+@pytest.mark.parametrize(("patience", "done"), [(None, 12), (2, 8)])
+def test_of_equal_scores_the_last_weights_are_kept_and_they_are_no_gain(patience, done, data, tmp_path, monkeypatch):
+    scores = iter([0.5, 0.5, 0.5, 0.50002, 0.49999, 0.5])
+    monkeypatch.setattr(training, "validate", lambda draw, data: {"score": next(scores)})
+    monkeypatch.setattr(type(data), "validates", lambda self: True)
+    network, facts = train(data, replace(QUICK, steps=12, patience=patience), tmp_path)
+    assert (facts["step"], facts["done"], facts["validation"]) == (done, done, 0.5)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)["state"]
+    assert torch.equal(flat(network), torch.cat([tensor.flatten() for tensor in state["mean"].values()]))
+
+
 def test_a_loss_that_is_no_number_stops_it_and_gives_the_last_good_weights(data, tmp_path, monkeypatch):
     good, _ = train(data, replace(QUICK, steps=3), tmp_path / "good")
 
@@ -235,6 +249,39 @@ def test_with_experts_no_batch_becomes_too_small_to_be_shared(data, tmp_path, mo
     assert half.familiar.tolist() == [1, 1, 0, 0]
 
 
+def test_the_local_expert_and_the_gates_learn_no_longer_than_they_are_to(data, tmp_path):
+    weights = Weights(adversarial=0, paired=1)  # no gradient is so long that it is cut together with others
+    recipe = replace(EXPERTS, ema=0.0, validate_every=100, weights=weights)
+
+    def learnt(name, **changes):
+        network, _ = train(data, replace(recipe, **changes), tmp_path / name)
+        local = torch.cat([parameter.flatten() for parameter in network.local_parameters()])
+        return local, torch.cat([parameter.flatten() for parameter in network.model.parameters()])
+
+    (short, of_short), (long, of_long) = learnt("short", steps=4, local_steps=3), learnt("long", local_steps=3)
+    assert torch.equal(short, long)
+    assert not torch.equal(of_short, of_long)
+    ever, of_ever = learnt("ever")
+    assert torch.equal(of_ever, of_long)
+    assert not torch.equal(ever, long)
+    assert torch.equal(ever, learnt("all", local_steps=99)[0])
+
+
+def test_rates_rise_stay_and_fall_and_what_learns_no_more_does_not_cut_the_gradients_of_the_rest():
+    parts = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = training._optimizer(parts[:1], replace(QUICK, steps=1000, learning_rate=0.5))
+    optimizer.add_param_group({"params": parts[1:], "steps": 200})
+    rates = {}
+    for step in (0, 49, 100, 150, 199, 200, 500, 750, 999):
+        training._learn({"both": parts[0].sum() + 1e6 * parts[1].sum()}, optimizer, step, world=1)
+        rates[step] = [round(group["lr"] / 0.5, 4) for group in optimizer.param_groups]
+        assert parts[0].grad.item() == pytest.approx(1e-5 if step < 200 else 1)  # 10 is the longest of all that learn
+    assert rates == {
+        0: [0.02, 0.02], 49: [1, 1], 100: [1, 1], 150: [1, 0.5], 199: [1, 0.01],
+        200: [1, 0], 500: [1, 0], 750: [0.5, 0], 999: [0.002, 0],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("wrong", ["nothing like it", "(", "visible"])
 def test_a_context_that_names_no_pair_is_refused(data, tmp_path, wrong):
     with pytest.raises(UsageError, match=re.escape(repr(wrong))):
@@ -249,6 +296,10 @@ def test_what_cannot_be_is_refused():
             replace(EXPERTS, **one)
     with pytest.raises(UsageError, match="context visible/1: without a local expert the ResNet learns from all"):
         replace(EXPERTS, generator=QUICK.generator)
+    with pytest.raises(UsageError, match="local steps 5: 1 or more, and of a local expert"):
+        replace(QUICK, local_steps=5)
+    with pytest.raises(UsageError, match="local steps 0"):
+        replace(EXPERTS, local_steps=0)
     with pytest.raises(UsageError, match="judges no whole views"):
         replace(EXPERTS, weights=Weights(views=1))
     with pytest.raises(UsageError, match="crop 32: at least 64 where statistics have a weight"):

@@ -153,6 +153,20 @@ def test_it_begins_with_the_weights_of_another(workspace, tmp_path):
         train_translator(tmp_path / "tuned", place, place, hold_out=hold, settings=few)
 
 
+def test_weights_of_another_band_are_said_to_be(workspace, tmp_path, folder, caplog):
+    fill(workspace, [record(f"blobs/{n}", *blobs(n)) for n in range(8)])
+    visible, infrared = folders(tmp_path / "data")
+    settings = replace(QUICK, steps=1, generator=checkpoint.shape(checkpoint.find(folder)))
+    for band, place in (("nir", [workspace.root]), ("lwir", None)):
+        caplog.clear()
+        paired = replace(settings, objective="pix2pix") if place else settings
+        train_translator(
+            tmp_path / band, place or visible, place or infrared, band=band, settings=paired, start=str(folder)
+        )
+        said = "draws nir: its weights are where the training of lwir begins" in caplog.text
+        assert said == (band == "lwir")
+
+
 @pytest.mark.parametrize(
     ("start", "said"),
     [

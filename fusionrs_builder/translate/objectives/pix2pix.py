@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from fusionrs_builder.translate.discriminator import PatchDiscriminator
 from fusionrs_builder.translate.losses import paired_loss
-from fusionrs_builder.translate.networks import verdict
+from fusionrs_builder.translate.networks import verdicts
 from fusionrs_builder.translate.objectives.objective import Batch, Losses, Objective, Shape, Weights
 
 
@@ -28,8 +28,8 @@ class Pix2Pix(Objective):
         losses = {"paired": self.weights.paired * loss}
         if batch.familiar is not None:
             assert self.generator.gate is not None
-            found = verdict(self.generator.gate(rgb)).flatten()
-            losses["gate"] = F.binary_cross_entropy_with_logits(found, batch.familiar)
+            found = verdicts(self.generator.gate(rgb))
+            losses["gate"] = F.binary_cross_entropy_with_logits(found, batch.familiar[:, None].expand_as(found))
         self._last = rgb, measured, drawn.detach().float()
         if self.judge is not None:
             losses["infrared"] = self._fools(self.judge, torch.cat([rgb, drawn.float()], 1), rng)
