@@ -4,7 +4,7 @@
 
 Near infrared: two NAIP dates that nothing was fitted on, in tiles of 128 px; then each other source, the regressions
 fitted on all sources but that one. Long-wave infrared: drone tiles and aerial images as drawn, against frames of a
-thermal camera that saw other places. A translator that is not named by its option is not scored.
+thermal camera that saw other places. An empty name (`--lwir ""`) leaves a band out, of the file too.
 """
 
 import argparse
@@ -67,8 +67,8 @@ def folder(samples: Path, name: str) -> str:
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nir", metavar="SPEC", help="translator of near infrared")
-    parser.add_argument("--lwir", metavar="SPEC", help="translator of long-wave infrared")
+    parser.add_argument("--nir", metavar="SPEC", default="nir-small", help="translator of near infrared")
+    parser.add_argument("--lwir", metavar="SPEC", default="lwir-small", help="translator of long-wave infrared")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--pages", type=Path, help="folder for the reports with pictures")
     chosen = parser.parse_args(arguments)
