@@ -3,9 +3,10 @@ do it (one image at a time: decode, fp32 network, encode, one file each), on the
 
     python -m benchmarks.translate [--device cuda] [--images 128] [--workers 8]
 
-Contestants are `nir-small`, as it is and with both of its experts drawing every image, and, with random weights, the
-usual 9 blocks at ngf 64; on a GPU the latter alone, at 256 and at 512 px, with its roofline and where the time goes,
-and the stage run by several processes that share the card.
+Contestants are `nir-small`, with both of its experts drawing every image and with the local one alone, as of images
+unlike those the ResNet learnt from, and, with random weights, the usual 9 blocks at ngf 64; on a GPU the latter alone,
+at 256 and at 512 px, with its roofline and where the time goes, and the stage run by several processes that share the
+card. The reference scripts always draw by both.
 """
 
 import argparse
@@ -93,13 +94,13 @@ def layer(workspace: Workspace, shard: str, side: int, count: int) -> list[bytes
     return images
 
 
-def undecided(folder: Path) -> str:
-    """`nir-small` with gates that leave half of each image to either expert: the slowest it can be on a CPU."""
+def judged(folder: Path, odds: float) -> str:
+    """`nir-small` with gates that say the same log odds of every image."""
     network = checkpoint.load(checkpoint.find(WEIGHTS / "nir-small"))
     assert network.gate is not None
     with torch.no_grad():
         network.gate[-1].weight.zero_()
-        network.gate[-1].bias.fill_(DOUBT)  # type: ignore[operator]
+        network.gate[-1].bias.fill_(odds)  # type: ignore[operator]
     return str(checkpoint.save(network, folder, folder.name, "nir", "", {}))
 
 
@@ -250,8 +251,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         torch.manual_seed(0)
         usual = str(checkpoint.save(ResnetGenerator(USUAL), Path(folder) / "usual", "usual", "lwir", "", {}))
         cases = [
-            Case("nir-small at 256 px", "nir-small", 256, some),
-            Case("nir-small, both experts, at 256 px", undecided(Path(folder) / "undecided"), 256, some),
+            Case("nir-small, both experts, at 256 px", judged(Path(folder) / "both", DOUBT), 256, some),
+            Case("nir-small, local expert, at 256 px", judged(Path(folder) / "local", -DOUBT), 256, some),
             Case("9 blocks, ngf 64 at 256 px", usual, 256, max(1, some // 32) * BATCH["cpu"]),
         ]
         if on_gpu:
