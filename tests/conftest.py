@@ -15,6 +15,8 @@ from PIL import Image
 from fusionrs_builder.workspace import Workspace
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# A core for each worker of pytest: threads of several that share the cores wait for one another, for twice the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
