@@ -20,6 +20,7 @@ from benchmarks import machine
 from benchmarks.shipped import NIR, pairs
 from benchmarks.translators import HELD_OUT, SOURCES, TILE, TILES
 from fusionrs_builder import config
+from fusionrs_builder.translate.networks import GATES
 from fusionrs_builder.translate.trained import train_translator
 from fusionrs_builder.workspace import Workspace
 
@@ -69,7 +70,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             found[source] = {"n": scores["n"], "scores": scores["scores"], "differences": scores["differences"]}
             row = {name: round(of["correlation"]["mean"], 3) for name, of in scores["scores"].items()}
             print(source, row, flush=True)
-    result = {"recipe": chosen, "left_out": found, "machine": machine.facts(device)}
+    more = {"local_steps": recipe.local_steps, "local_share": recipe.generator.local_share, "gates": GATES}
+    result = {"recipe": chosen | more, "left_out": found, "machine": machine.facts(device)}
     print(machine.save("unseen", result), file=sys.stderr)
     return result
 

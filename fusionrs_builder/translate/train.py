@@ -21,7 +21,7 @@ from fusionrs_builder.stage import digest
 from fusionrs_builder.translate import checkpoint, distributed, record, snapshot
 from fusionrs_builder.translate.batches import STEP, batches, chance
 from fusionrs_builder.translate.checkpoint import Checkpoint
-from fusionrs_builder.translate.networks import ResnetGenerator, with_context
+from fusionrs_builder.translate.networks import GATES, ResnetGenerator, with_context
 from fusionrs_builder.translate.objectives import OBJECTIVES, Batch
 from fusionrs_builder.translate.objectives.objective import Shape
 from fusionrs_builder.translate.recipe import TrainSettings
@@ -111,7 +111,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FusionError(f"could not write to {folder}: {error}: name another folder") from error
-    key = digest([settings.key(), data.key(), world, AVERAGED, *([start.sha256] if start else [])])
+    key = digest([settings.key(), data.key(), world, AVERAGED, DIGITS, GATES, *([start.sha256] if start else [])])
     kept = snapshot.load(folder, key)
     if kept:
         objective.load_state_dict(kept["objective"])
@@ -239,12 +239,15 @@ def _learn(
     for group in optimizer.param_groups:
         part = min(1.0, (step + 1) / WARMUP_STEPS, 2 * (1 - step / group["steps"]))
         group["lr"] = optimizer.defaults["lr"] * max(0.0, part)
-    # What learns no more is not to shorten the steps of the rest.
     parameters = [parameter for group in optimizer.param_groups if group["lr"] for parameter in group["params"]]
     optimizer.zero_grad()
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     for network in frozen or []:
         network.zero_grad()  # they judged, and are not to learn from it
+    for group in optimizer.param_groups:
+        if not group["lr"]:  # it is neither to shorten the steps of the rest, nor to change by 0 times infinity
+            for parameter in group["params"]:
+                parameter.grad = None
     distributed.average(parameters, world)
     length = torch.nn.utils.clip_grad_norm_(parameters, LONGEST_GRADIENT)
     if not math.isfinite(length):

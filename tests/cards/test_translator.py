@@ -98,7 +98,7 @@ def test_what_is_not_known_is_not_said() -> None:
 
 def test_how_the_weights_were_chosen() -> None:
     assert "those of the last step" in text()
-    assert "step 3 of 4, which scored best (0.500) on" in text(validation=0.5, step=3, done=4)
+    assert "step 3 of 4, the last of those that scored best (0.500) on" in text(validation=0.5, step=3, done=4)
     assert "(0.500, the mean of 3 validations) on" in text(validation=0.5, step=3, done=4, averaged=3)
     assert "**It failed: `cycle` is nan.** The weights are those before." in text(stopped="`cycle` is nan")
 

@@ -276,6 +276,9 @@ def test_rates_rise_stay_and_fall_and_what_learns_no_more_does_not_cut_the_gradi
         training._learn({"both": parts[0].sum() + 1e6 * parts[1].sum()}, optimizer, step, world=1)
         rates[step] = [round(group["lr"] / 0.5, 4) for group in optimizer.param_groups]
         assert parts[0].grad.item() == pytest.approx(1e-5 if step < 200 else 1)  # 10 is the longest of all that learn
+    before = parts[1].item()
+    training._learn({"infinite": (parts[0] + torch.sqrt(0 * parts[1])).sum()}, optimizer, 500, world=1)
+    assert parts[1].item() == before
     assert rates == {
         0: [0.02, 0.02], 49: [1, 1], 100: [1, 1], 150: [1, 0.5], 199: [1, 0.01],
         200: [1, 0], 500: [1, 0], 750: [0.5, 0], 999: [0.002, 0],
