@@ -43,7 +43,7 @@ def tuned(released: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tuned")
     words = [system["content"], asked["content"][0]["text"], said["content"]]
     base = save_tiny_vlm(folder / "base", words, vocabulary=1200, spread=0.5)
-    settings = Settings(str(data), str(base), str(folder / "run"), steps=100, batch_size=2, learning_rate=1e-2)
+    settings = Settings(str(data), str(base), str(folder / "run"), steps=300, batch_size=2, learning_rate=1e-2)
     train(replace(settings, questions=0, caption_stage=1, device="cpu"))
     return folder / "run" / "model"
 
